@@ -149,13 +149,15 @@ func (s DisclosedSegment) check(ref Ref, n int) (ShownSegment, Hash, error) {
 	return seg, leafHash(c, salt(s.Salt), s.Bytes), nil
 }
 
-// UnmarshalJSON accepts exactly the one form that encoding/json gives for d.
+// UnmarshalJSON accepts exactly the one form that encoding/json gives for what Disclose returns. It takes memory in
+// proportion to b, which the caller bounds; VerifyDisclosure holds the limits of the format.
 func (d *Disclosure) UnmarshalJSON(b []byte) error {
-	type plain Disclosure
-	var got plain
-	if err := json.Unmarshal(b, &got); err != nil {
+	type plain Disclosure // without this method
+	var got Disclosure
+	if err := json.Unmarshal(b, (*plain)(&got)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDisclosure, err)
 	}
+	got.noNulls()
 	again, err := json.Marshal(got)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDisclosure, err)
@@ -164,6 +166,35 @@ func (d *Disclosure) UnmarshalJSON(b []byte) error {
 	if !bytes.Equal(again, b) {
 		return fmt.Errorf("%w: not in its one form", ErrDisclosure)
 	}
-	*d = Disclosure(got)
+	*d = got
 	return nil
+}
+
+// noNulls makes empty what is nil, so that null is never the form of anything.
+func (d *Disclosure) noNulls() {
+	if d.Parts == nil {
+		d.Parts = []DisclosedPart{}
+	}
+	for k := range d.Parts {
+		p := &d.Parts[k]
+		if p.Shown == nil {
+			p.Shown = []DisclosedSegment{}
+		}
+		if p.Hidden == nil {
+			p.Hidden = [][]byte{}
+		}
+		for i := range p.Shown {
+			if p.Shown[i].Salt == nil {
+				p.Shown[i].Salt = []byte{}
+			}
+			if p.Shown[i].Bytes == nil {
+				p.Shown[i].Bytes = []byte{}
+			}
+		}
+		for i := range p.Hidden {
+			if p.Hidden[i] == nil {
+				p.Hidden[i] = []byte{}
+			}
+		}
+	}
 }

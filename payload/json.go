@@ -126,9 +126,10 @@ func (l *lexer) scalar(c byte) bool {
 	return l.number()
 }
 
-// end notes a segment's end, unless the segment would be empty.
+// end notes a segment's end, unless the segment would be empty, or there are more than anybody will use: a hostile text
+// has a scalar every second byte.
 func (l *lexer) end(at int) {
-	if at > 0 && (len(l.ends) == 0 || l.ends[len(l.ends)-1] < at) {
+	if at > 0 && len(l.ends) <= MaxSegments && (len(l.ends) == 0 || l.ends[len(l.ends)-1] < at) {
 		l.ends = append(l.ends, at)
 	}
 }

@@ -1,9 +1,6 @@
 package payload
 
-import (
-	"crypto/sha256"
-	"fmt"
-)
+import "fmt"
 
 // Shown is a payload as far as it is known.
 type Shown struct {
@@ -123,12 +120,8 @@ func openBlob(unit UnitKey, at Place, ref BlobRef, blobs map[Hash][]byte) (blobK
 	if !ok {
 		return blobKey{}, nil, ErrBlobMissing
 	}
-	if int64(len(blob)) != ref.Size || sha256.Sum256(blob) != ref.SHA256 {
-		return blobKey{}, nil, ErrBlob
-	}
-	// SPEC: payload.md, Blob: the magic line. (Ref.Check made sure of the size.)
-	if string(blob[:len(blobMagic)]) != blobMagic {
-		return blobKey{}, nil, fmt.Errorf("%w: unknown version", ErrPlaintext)
+	if err := ref.Check(blob); err != nil {
+		return blobKey{}, nil, err
 	}
 	key, err := deriveBlobKey(unit, blob[len(blobMagic):blobHeader], at, ref.Class)
 	if err != nil {

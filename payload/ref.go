@@ -2,11 +2,15 @@ package payload
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
 )
+
+// maxRefJSON bounds what is parsed as a Ref: 64 parts of four blobs take less than 40 kB.
+const maxRefJSON = 64 << 10
 
 // A Ref is a payload as it stands in an event: either Media, Commitment and Blobs, or Parts.
 type Ref struct {
@@ -21,6 +25,18 @@ type BlobRef struct {
 	Class  Class
 	SHA256 Hash
 	Size   int64 // of the ciphertext
+}
+
+// Check says whether blob is the one that b names, as far as can be seen without a key.
+func (b BlobRef) Check(blob []byte) error {
+	if int64(len(blob)) != b.Size || sha256.Sum256(blob) != b.SHA256 {
+		return ErrBlob
+	}
+	// SPEC: payload.md, Blob: the magic line.
+	if !bytes.HasPrefix(blob, []byte(blobMagic)) {
+		return fmt.Errorf("%w: unknown version", ErrBlob)
+	}
+	return nil
 }
 
 // All returns the blobs of the payload and of its parts, in order.
@@ -43,6 +59,7 @@ func (r Ref) Check() error {
 	if len(r.Parts) < 2 || len(r.Parts) > MaxParts {
 		return fmt.Errorf("%w: %d parts, not 2 to %d", ErrRef, len(r.Parts), MaxParts)
 	}
+	seen := make(map[Hash]bool)
 	for k, p := range r.Parts {
 		if len(p.Parts) != 0 {
 			return fmt.Errorf("%w: part %d has parts", ErrRef, k)
@@ -52,6 +69,13 @@ func (r Ref) Check() error {
 		}
 		if err := p.checkOne(); err != nil {
 			return fmt.Errorf("part %d: %w", k, err)
+		}
+		for _, b := range p.Blobs {
+			// SPEC: payload.md, In an event: one place for one blob, or to erase one would erase another.
+			if seen[b.SHA256] {
+				return fmt.Errorf("%w: part %d names a blob again", ErrRef, k)
+			}
+			seen[b.SHA256] = true
 		}
 	}
 	return nil
@@ -65,11 +89,16 @@ func (r Ref) checkOne() error {
 		return fmt.Errorf("%w: no blobs", ErrRef)
 	}
 	last := Class(0)
-	for _, b := range r.Blobs {
+	for i, b := range r.Blobs {
 		if !b.Class.valid() || b.Class <= last {
 			return fmt.Errorf("%w: classes are unknown, repeated or out of order", ErrRef)
 		}
 		last = b.Class
+		for _, before := range r.Blobs[:i] {
+			if before.SHA256 == b.SHA256 {
+				return fmt.Errorf("%w: two classes name one blob", ErrRef)
+			}
+		}
 		// SPEC: payload.md, In an event: the size is one that padding can give.
 		plain := b.Size - int64(blobOverhead)
 		if plain < minPlaintext || b.Size > int64(MaxBlob) || padded(int(plain)) != int(plain) {
@@ -171,6 +200,9 @@ func (j refJSON) ref() (Ref, error) {
 
 // UnmarshalJSON accepts exactly what MarshalJSON gives.
 func (r *Ref) UnmarshalJSON(b []byte) error {
+	if len(b) > maxRefJSON {
+		return fmt.Errorf("%w: %d bytes", ErrRef, len(b))
+	}
 	var j refJSON
 	if err := json.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("%w: %w", ErrRef, err)
