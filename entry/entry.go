@@ -66,7 +66,7 @@ type Event struct {
 // A BlobAt is a sealed blob that an event of the entry names.
 type BlobAt struct {
 	Event  int    // index into Events
-	Slot   string // path of the payload in the event ("params", "model.parameters"), with ".k" for its part k
+	Slot   string // path of the payload in the event ("params", "model/parameters"), with ".k" for its part k
 	Class  string
 	SHA256 Hash
 	Size   uint64
@@ -243,7 +243,10 @@ func Opener(track string) Type {
 }
 
 // Hash is the SHA-256 of the entry's text: what the track's next entry names as its previous one.
-func (e *Entry) Hash() Hash { return sha256.Sum256(e.Text) }
+func (e *Entry) Hash() Hash { return HashOf(e.Text) }
+
+// HashOf is the hash of an entry's text.
+func HashOf(text []byte) Hash { return sha256.Sum256(text) }
 
 // Next is the sequence number that the track's next entry begins with.
 func (e *Entry) Next() uint64 { return e.Seq + uint64(len(e.Events)) }

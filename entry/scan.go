@@ -128,7 +128,7 @@ func (s *scanner) memberName(o *object, seen uint64) (int, error) {
 
 func (s *scanner) value(f *field) error {
 	if f.kind == kindObject && f.object.payload && f.name != "parts" {
-		s.slot, s.part = strings.Join(s.path[:s.depth], "."), -1
+		s.slot, s.part = strings.Join(s.path[:s.depth], "/"), -1
 	}
 	if !f.list {
 		return s.scalar(f)
