@@ -1,0 +1,124 @@
+package trust_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/trust"
+)
+
+const origin = "log.example/test"
+
+type keys struct {
+	log                            note.Signer
+	logV, received, system, enroll string
+}
+
+func generate(t *testing.T) keys {
+	t.Helper()
+	pair := func(name string) (string, string) {
+		s, v, err := note.GenerateKey(rand.Reader, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, v
+	}
+	var k keys
+	skey, logV := pair(origin)
+	k.logV = logV
+	var err error
+	if k.log, err = note.NewSigner(skey); err != nil {
+		t.Fatal(err)
+	}
+	if _, k.received, err = entry.GenerateReceivedKey(rand.Reader, origin); err != nil {
+		t.Fatal(err)
+	}
+	_, k.system = pair(origin + "/system")
+	_, k.enroll = pair("acme/enroller")
+	return k
+}
+
+func newTrust(t *testing.T, k keys) *trust.Trust {
+	t.Helper()
+	tr, err := trust.New(k.logV, []string{k.received}, []string{k.system}, []string{k.enroll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func TestFileHasOneSpelling(t *testing.T) {
+	k := generate(t)
+	b := newTrust(t, k).Marshal()
+	again, err := trust.Parse(b)
+	if err != nil || !bytes.Equal(again.Marshal(), b) {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	s := string(b)
+	lines := strings.SplitAfter(s, "\n")
+	for name, bad := range map[string]string{
+		"version":           strings.Replace(s, "/v1", "/v2", 1),
+		"no final newline":  strings.TrimSuffix(s, "\n"),
+		"two newlines":      s + "\n",
+		"carriage return":   strings.Replace(s, "\n", "\r\n", 1),
+		"unknown line":      s + "witness x\n",
+		"key twice":         s + lines[4],
+		"order":             lines[0] + lines[1] + lines[3] + lines[2] + lines[4],
+		"two logs":          lines[0] + lines[1] + strings.Join(lines[1:], ""),
+		"no enroller":       strings.Join(lines[:4], ""),
+		"received is other": strings.Replace(s, "received "+origin, "received other.example", 1),
+		"double space":      strings.Replace(s, "log ", "log  ", 1),
+	} {
+		if _, err := trust.Parse([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestCheckpointNeedsThePinnedKeyAndOrigin(t *testing.T) {
+	k := generate(t)
+	tr := newTrust(t, k)
+	sign := func(text string, signer note.Signer) []byte {
+		b, err := note.Sign(&note.Note{Text: text}, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	root := entry.Hash{7}
+	good := origin + "\n12\n" + root.String() + "\n"
+	cp, err := tr.OpenCheckpoint(sign(good, k.log))
+	if err != nil || cp.Size != 12 || cp.Root != [32]byte(root) {
+		t.Fatalf("%+v %v", cp, err)
+	}
+	if _, err := tr.OpenCheckpoint(sign(good+"extension\n", k.log)); err != nil {
+		t.Errorf("extension line: %v", err)
+	}
+	stranger := generate(t).log
+	for name, b := range map[string][]byte{
+		"stranger, same name": sign(good, stranger),
+		"other origin":        sign(strings.Replace(good, origin, "log.example/other", 1), k.log),
+		"leading zero":        sign(strings.Replace(good, "\n12\n", "\n012\n", 1), k.log),
+		"2^63":                sign(strings.Replace(good, "\n12\n", "\n9223372036854775808\n", 1), k.log),
+		"non-canonical root":  sign(strings.Replace(good, "AAA=", "AAB=", 1), k.log),
+		"two lines":           sign(origin+"\n12\n", k.log),
+	} {
+		if _, err := tr.OpenCheckpoint(b); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("steno/trust/v1\nlog a+00000000+AQ==\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if tr, err := trust.Parse(b); err == nil && !bytes.Equal(tr.Marshal(), b) {
+			t.Fatal("accepted what it would not write")
+		}
+	})
+}
