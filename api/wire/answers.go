@@ -1,0 +1,161 @@
+package wire
+
+import "github.com/stenolog/steno/entry"
+
+// Paths of the API, as chi and net/http patterns write them. {id} is a session.
+const (
+	PathSessions  = "/v1/sessions"
+	PathSession   = "/v1/sessions/{id}"
+	PathTracks    = "/v1/sessions/{id}/tracks"
+	PathEntries   = "/v1/sessions/{id}/entries"
+	PathEvents    = "/v1/sessions/{id}/events"
+	PathHeartbeat = "/v1/sessions/{id}/heartbeat"
+	PathClose     = "/v1/sessions/{id}/close"
+	PathHead      = "/v1/sessions/{id}/head"
+	PathKeys      = "/v1/sessions/{id}/keys"
+	PathRecords   = "/v1/records"
+	PathBlob      = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url
+	PathProof     = "/v1/entries/{index}/proof"
+)
+
+// A Level says what a receipt states: durable by the log's received signature, integrated by a checkpoint that covers it.
+type Level string
+
+// The levels that this version of the API knows.
+const (
+	Durable    Level = "durable"
+	Integrated Level = "integrated"
+)
+
+// Media types of answers.
+const (
+	JSONType    = "application/json"
+	ProblemType = "application/problem+json"
+	ProofType   = "text/plain; charset=utf-8"
+	BlobType    = "application/octet-stream"
+)
+
+// An Answer is what every append is answered with: where the track stands, and a receipt for each entry that was taken.
+type Answer struct {
+	Session  string     `json:"session"`
+	Track    string     `json:"track"`
+	Next     uint64     `json:"next"` // sequence number that the next entry begins with
+	Head     entry.Hash `json:"head"` // hash of the text of the last entry
+	Receipts []Receipt  `json:"receipts"`
+}
+
+// A Receipt is the log's word for one entry.
+type Receipt struct {
+	Seq      uint64     `json:"seq"` // of the entry's first event
+	Count    uint64     `json:"count"`
+	Index    uint64     `json:"index"`    // of the leaf in the log
+	Hash     entry.Hash `json:"hash"`     // of the entry's text
+	Received string     `json:"received"` // the signature line, with its line feed
+	Level    Level      `json:"level"`
+	// Repeated says that the entry was in the log before, and this is its receipt of that time.
+	Repeated bool `json:"repeated"`
+	// Leaf is the whole leaf, for entries that the server made.
+	Leaf string `json:"leaf,omitempty"`
+	// Checkpoint is a signed note that covers the leaf, at level integrated.
+	Checkpoint string `json:"checkpoint,omitempty"`
+}
+
+// A Problem is an RFC 9457 problem: every answer of status 400 and above. Code is what programs branch on: see
+// docs/spec/errors.md.
+type Problem struct {
+	Type   string `json:"type"` // urn:steno:problem:<code>
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+	// Request is the id under which the server's log knows the request.
+	Request string `json:"request,omitempty"`
+
+	// Where in the body or entry, as far as it is known.
+	Offset *int   `json:"offset,omitempty"`
+	Entry  *int   `json:"entry,omitempty"` // of the submission, from 0
+	Event  *int   `json:"event,omitempty"` // of that entry or request, from 0
+	Member string `json:"member,omitempty"`
+
+	// How far the request was taken: where the track stands, and receipts for the prefix.
+	Session  string      `json:"session,omitempty"`
+	Track    string      `json:"track,omitempty"`
+	Next     *uint64     `json:"next,omitempty"`
+	Head     *entry.Hash `json:"head,omitempty"`
+	Receipts []Receipt   `json:"receipts,omitempty"`
+}
+
+// ProblemPrefix is what the type of a problem has before its code.
+const ProblemPrefix = "urn:steno:problem:"
+
+// A Heartbeat answers a heartbeat.
+type Heartbeat struct {
+	NextS uint64 `json:"next_s"` // seconds until the next is due
+	State string `json:"state"`
+}
+
+// A Head is where a session's tracks stand.
+type Head struct {
+	Session string      `json:"session"`
+	State   string      `json:"state"`
+	Tracks  []TrackHead `json:"tracks"`
+}
+
+// A TrackHead is where one track stands.
+type TrackHead struct {
+	Track  string     `json:"track"`
+	Next   uint64     `json:"next"`
+	Head   entry.Hash `json:"head"`
+	Closed bool       `json:"closed"`
+}
+
+// Sessions is a page of a search.
+type Sessions struct {
+	Sessions []Session `json:"sessions"`
+	Next     string    `json:"next,omitempty"` // cursor of the next page
+}
+
+// A Session is what can be searched of a session.
+type Session struct {
+	Session     string      `json:"session"`
+	Agent       string      `json:"agent"`
+	Privilege   string      `json:"privilege"`
+	Tenant      string      `json:"tenant,omitempty"`
+	Environment string      `json:"environment,omitempty"`
+	Principal   string      `json:"principal"` // as authenticated when the session was opened
+	State       string      `json:"state"`
+	Opened      entry.Time  `json:"opened"`           // by the log's clock
+	Closed      *entry.Time `json:"closed,omitempty"` // by the log's clock
+	OpenIndex   uint64      `json:"open_index"`
+	Number      uint64      `json:"number"` // of this agent's sessions, from 1
+	Events      uint64      `json:"events"`
+	Managed     bool        `json:"managed"`
+}
+
+// Entries is a page of a session's entries.
+type Entries struct {
+	Entries []Leaf  `json:"entries"`
+	Next    *uint64 `json:"next,omitempty"` // "from" of the next page
+}
+
+// A Leaf is an entry as it is in the log. A JSON string carries its exact bytes, for an entry is UTF-8.
+type Leaf struct {
+	Index uint64 `json:"index"`
+	Leaf  string `json:"leaf"`
+	// Mention is true of entries of the log's own system sessions that speak of the session.
+	Mention bool `json:"mention,omitempty"`
+}
+
+// Keys are the wrapped unit keys of a session.
+type Keys struct {
+	Session string `json:"session"`
+	Keys    []Key  `json:"keys"`
+}
+
+// A Key is a wrapped unit key.
+type Key struct {
+	Track string     `json:"track"`
+	Class string     `json:"class"`
+	Key   entry.Hash `json:"key"`  // commitment
+	File  []byte     `json:"file"` // an age file, in base64
+}
