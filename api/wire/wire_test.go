@@ -43,7 +43,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestParse_refuses(t *testing.T) {
 	e := frame('E', "entry")
-	big := func(kind string, n uint32) string { return kind + string(binary.BigEndian.AppendUint32(nil, n)) }
+	big := func(kind string, n int) string { return kind + string(binary.BigEndian.AppendUint32(nil, uint32(n))) }
 	for name, c := range map[string]struct{ body, code string }{
 		"empty":             {"", wire.CodeVersion},
 		"other version":     {"steno/submission/v2\n" + e, wire.CodeVersion},
