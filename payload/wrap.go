@@ -13,7 +13,7 @@ import (
 
 const (
 	maxWrap      = 64 << 10 // bytes of a wrap; a post-quantum recipient takes about 1.7 kB of it
-	maxWrapPlain = 2048 // three names of 255 bytes and the rest fit
+	maxWrapPlain = 2048     // three names of 255 bytes and the rest fit
 	maxWrapTo    = 16
 )
 
