@@ -221,7 +221,7 @@ func invalidRefs(t testing.TB) []invalidVector {
 		sub("ref-base64", "base64 without padding", `=","blobs"`, `","blobs"`),
 		sub("ref-size-small", "smaller than any blob", `"size":318`, `"size":317`),
 		sub("ref-size-padding", "size that padding cannot give", `"size":318`, `"size":583`),
-		sub("ref-size-large", "larger than any blob", `"size":318`, `"size":17826879`),
+		sub("ref-size-large", "larger than any blob", `"size":318`, `"size":18350142`),
 		sub("ref-size-form", "number not in its one form", `"size":318`, `"size":3.18e2`),
 		whole("ref-no-blobs", "no blobs", good[:strings.Index(good, `"blobs":[`)+9]+"]}"),
 		whole("ref-part-alone", "a single part", `{"parts":[`+one+`]}`),
