@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/transparency-dev/merkle/compact"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stenolog/steno/log/tiles"
@@ -181,7 +182,7 @@ func Check(ctx context.Context, config Config) error {
 type checked struct {
 	guarded   *guarded
 	head      checkpoint
-	reader    *tiles.Reader
+	rng       *compact.Range // of head, from tiles that were verified
 	published checkpoint
 	note      []byte // of published
 }
@@ -207,7 +208,11 @@ func check(ctx context.Context, c *Config) (*checked, error) {
 	if err := g.extends(ctx, reader, published); err != nil {
 		return nil, err
 	}
-	return &checked{g, head, reader, published, msg}, nil
+	rng, err := restoreRange(ctx, reader)
+	if err != nil {
+		return nil, g.damaged(head, err)
+	}
+	return &checked{g, head, rng, published, msg}, nil
 }
 
 func (g *guarded) checkTree(ctx context.Context) (checkpoint, *tiles.Reader, error) {

@@ -92,11 +92,7 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	rng, err := restoreRange(ctx, c.reader)
-	if err != nil {
-		return nil, c.guarded.damaged(c.head, err)
-	}
-	l := newLog(config, c, rng)
+	l := newLog(config, c)
 	if l.metrics, err = newMetrics(config.Registerer, l); err != nil {
 		return nil, err
 	}
@@ -106,9 +102,9 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 	return l, nil
 }
 
-func newLog(config Config, c *checked, rng *compact.Range) *Log {
+func newLog(config Config, c *checked) *Log {
 	l := &Log{
-		config: config, guarded: c.guarded, rng: rng, floor: floor{free: config.Free},
+		config: config, guarded: c.guarded, rng: c.rng, floor: floor{free: config.Free},
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 		finish: make(chan struct{}), finished: make(chan struct{}), published: make(chan struct{}),
 		stopCh: make(chan struct{}), dead: make(chan struct{}),
