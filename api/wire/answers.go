@@ -13,8 +13,9 @@ const (
 	PathClose     = "/v1/sessions/{id}/close"
 	PathHead      = "/v1/sessions/{id}/head"
 	PathKeys      = "/v1/sessions/{id}/keys"
+	PathBlobs     = "/v1/sessions/{id}/blobs"
 	PathRecords   = "/v1/records"
-	PathBlob      = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url
+	PathBlob      = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url; ?entry= is the index of a leaf that names it
 	PathProof     = "/v1/entries/{index}/proof"
 )
 
@@ -113,6 +114,7 @@ type TrackHead struct {
 type Sessions struct {
 	Sessions []Session `json:"sessions"`
 	Next     string    `json:"next,omitempty"` // cursor of the next page
+	Indexed  uint64    `json:"indexed"`        // size of the log that the answer reflects
 }
 
 // A Session is what can be searched of a session.
@@ -136,6 +138,7 @@ type Session struct {
 type Entries struct {
 	Entries []Leaf  `json:"entries"`
 	Next    *uint64 `json:"next,omitempty"` // "from" of the next page
+	Indexed uint64  `json:"indexed"`        // size of the log that the answer reflects
 }
 
 // A Leaf is an entry as it is in the log. A JSON string carries its exact bytes, for an entry is UTF-8.

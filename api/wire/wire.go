@@ -151,6 +151,55 @@ func Parse(body []byte) ([]Submitted, error) {
 	return p.subs, nil
 }
 
+// BlobsType is the media type of a page's blobs, and BlobsMagic its first line: frames B follow, as in a submission.
+const (
+	BlobsType  = "application/vnd.steno.blobs"
+	BlobsMagic = "steno/blobs/v1\n"
+)
+
+// AppendBlob appends a frame to a page of blobs, which begins with BlobsMagic.
+func AppendBlob(b, blob []byte) []byte { return appendFrame(b, kindBlob, blob) }
+
+// ParseBlobs reads a page of blobs. The result aliases body. Every error is a *FramingError.
+func ParseBlobs(body []byte) ([][]byte, error) {
+	if len(body) < len(BlobsMagic) || string(body[:len(BlobsMagic)]) != BlobsMagic {
+		return nil, &FramingError{CodeVersion, 0, "the first line is not " + BlobsMagic[:len(BlobsMagic)-1]}
+	}
+	var blobs [][]byte
+	for at := len(BlobsMagic); at < len(body); {
+		if body[at] != kindBlob {
+			return nil, &FramingError{CodeFraming, at, fmt.Sprintf("frame of unknown kind 0x%02x", body[at])}
+		}
+		data, err := frameData(body, at)
+		if err != nil {
+			return nil, err
+		}
+		blobs = append(blobs, data)
+		at += frameHead + len(data)
+	}
+	return blobs, nil
+}
+
+// frameData returns the data of the frame at body[at:], whose kind is known.
+func frameData(body []byte, at int) ([]byte, error) {
+	if len(body)-at < frameHead {
+		return nil, &FramingError{CodeTruncated, at, "the body ends inside the head of a frame"}
+	}
+	kind := body[at]
+	n, limit := uint64(binary.BigEndian.Uint32(body[at+1:])), limitOf(kind)
+	if n > limit {
+		return nil, &FramingError{CodeFrameSize, at + 1, fmt.Sprintf("frame %c of %d bytes, at most %d", kind, n, limit)}
+	}
+	rest := body[at+frameHead:]
+	if n > uint64(len(rest)) {
+		return nil, &FramingError{CodeTruncated, at, fmt.Sprintf("frame %c of %d bytes, %d are there", kind, n, len(rest))}
+	}
+	if kind == kindWrap && n <= uint64(keyBytes) || n == 0 {
+		return nil, &FramingError{CodeFraming, at, fmt.Sprintf("frame %c of %d bytes is empty", kind, n)}
+	}
+	return rest[:n:n], nil
+}
+
 type parser struct {
 	body         []byte
 	at           int
@@ -159,27 +208,16 @@ type parser struct {
 }
 
 func (p *parser) frame() error {
-	at := p.at
-	if len(p.body)-at < frameHead {
-		return &FramingError{CodeTruncated, at, "the body ends inside the head of a frame"}
-	}
-	kind := p.body[at]
-	if err := p.place(kind, at); err != nil {
+	kind := p.body[p.at]
+	if err := p.place(kind, p.at); err != nil {
 		return err
 	}
-	n, limit := uint64(binary.BigEndian.Uint32(p.body[at+1:])), limitOf(kind)
-	if n > limit {
-		return &FramingError{CodeFrameSize, at + 1, fmt.Sprintf("frame %c of %d bytes, at most %d", kind, n, limit)}
+	data, err := frameData(p.body, p.at)
+	if err != nil {
+		return err
 	}
-	rest := p.body[at+frameHead:]
-	if n > uint64(len(rest)) {
-		return &FramingError{CodeTruncated, at, fmt.Sprintf("frame %c of %d bytes, %d are there", kind, n, len(rest))}
-	}
-	if kind == kindWrap && n <= uint64(keyBytes) || n == 0 {
-		return &FramingError{CodeFraming, at, fmt.Sprintf("frame %c of %d bytes is empty", kind, n)}
-	}
-	p.take(kind, rest[:n:n])
-	p.at = at + frameHead + int(n)
+	p.take(kind, data)
+	p.at += frameHead + len(data)
 	return nil
 }
 

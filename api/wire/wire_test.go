@@ -60,7 +60,7 @@ func TestParse_refuses(t *testing.T) {
 		"short wrap":        {wire.Magic + e + frame('W', "short"), wire.CodeFraming},
 		"head cut":          {wire.Magic + e + "E\x00\x00", wire.CodeTruncated},
 		"data cut":          {wire.Magic + e[:len(e)-1], wire.CodeTruncated},
-		"trailing line":     {wire.Magic + e + "\n", wire.CodeTruncated},
+		"trailing line":     {wire.Magic + e + "\n", wire.CodeFraming},
 		"entry too large":   {wire.Magic + big("E", entry.MaxLeaf+1), wire.CodeFrameSize},
 		"blob too large":    {wire.Magic + e + big("B", wire.MaxBlob+1), wire.CodeFrameSize},
 		"wrap too large":    {wire.Magic + e + big("W", wire.MaxWrap+33), wire.CodeFrameSize},
@@ -110,6 +110,30 @@ func FuzzParse(f *testing.F) {
 		again, err := wire.Append(nil, subs...)
 		if err != nil || !bytes.Equal(again, body) {
 			t.Fatalf("%q was printed as %q, %v", body, again, err)
+		}
+	})
+}
+
+func FuzzParseBlobs(f *testing.F) {
+	f.Add([]byte(wire.BlobsMagic))
+	f.Add([]byte(wire.BlobsMagic + frame('B', "a") + frame('B', "b")))
+	f.Add([]byte(wire.BlobsMagic + frame('B', "a") + "B\x00"))
+	f.Add([]byte(wire.BlobsMagic + frame('E', "a")))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		blobs, err := wire.ParseBlobs(body)
+		if err != nil {
+			var fe *wire.FramingError
+			if !errors.As(err, &fe) || fe.Offset > len(body) {
+				t.Fatalf("%v", err)
+			}
+			return
+		}
+		again := []byte(wire.BlobsMagic)
+		for _, b := range blobs {
+			again = wire.AppendBlob(again, b)
+		}
+		if !bytes.Equal(again, body) {
+			t.Fatalf("%q was printed as %q", body, again)
 		}
 	})
 }
