@@ -20,12 +20,13 @@ const (
 
 // A world is the keys that an entry needs.
 type world struct {
-	recorder note.Signer
-	vkey     string
-	enrol    []byte
-	stamper  *entry.Stamper
-	received note.Verifier
-	anchors  entry.Anchors
+	recorder    note.Signer
+	vkey        string
+	enrol       []byte
+	stamper     *entry.Stamper
+	received    note.Verifier
+	receivedKey string
+	anchors     entry.Anchors
 }
 
 func must[T any](v T, err error) T {
