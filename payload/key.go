@@ -80,12 +80,13 @@ func (keys Keys) forSealing(c Class) (UnitKey, error) {
 
 // blobKey encrypts one blob once: its salt is drawn anew for each, so that the AEAD's nonce can be constant.
 type blobKey struct {
-	aead cipher.AEAD
-	seed cipher.Block
+	aead  cipher.AEAD
+	seed  cipher.Block
+	block [16]byte // scratch of salt: what goes through an interface is on the heap, once is enough
 }
 
 // deriveBlobKey derives from the unit key, the blob's own random salt and the blob's place.
-func deriveBlobKey(k UnitKey, blobSalt []byte, at Place, c Class) (blobKey, error) {
+func deriveBlobKey(k UnitKey, blobSalt []byte, at Place, c Class) (*blobKey, error) {
 	info := make([]byte, 0, 192)
 	info = append(info, blobInfo...)
 	// SPEC: payload.md, Blob key: NUL cannot occur inside a field (Place.check), so the encoding is injective.
@@ -97,26 +98,27 @@ func deriveBlobKey(k UnitKey, blobSalt []byte, at Place, c Class) (blobKey, erro
 	info = append(append(info, 0), c.String()...)
 	okm, err := hkdf.Key(sha256.New, k[:], blobSalt, string(info), 64)
 	if err != nil {
-		return blobKey{}, fmt.Errorf("deriving blob key: %w", err)
+		return nil, fmt.Errorf("deriving blob key: %w", err)
 	}
 	block, err := aes.NewCipher(okm[:32])
 	if err != nil {
-		return blobKey{}, fmt.Errorf("deriving blob key: %w", err)
+		return nil, fmt.Errorf("deriving blob key: %w", err)
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		return blobKey{}, fmt.Errorf("deriving blob key: %w", err)
+		return nil, fmt.Errorf("deriving blob key: %w", err)
 	}
 	seed, err := aes.NewCipher(okm[32:])
 	if err != nil {
-		return blobKey{}, fmt.Errorf("deriving salt seed: %w", err)
+		return nil, fmt.Errorf("deriving salt seed: %w", err)
 	}
-	return blobKey{aead, seed}, nil
+	return &blobKey{aead: aead, seed: seed}, nil
 }
 
 // salt is that of the payload's segment i, if it is of this blob's class.
-func (k blobKey) salt(i int) (s salt) {
-	binary.BigEndian.PutUint64(s[8:], uint64(i))
-	k.seed.Encrypt(s[:], s[:])
-	return s
+func (k *blobKey) salt(i int) salt {
+	binary.BigEndian.PutUint64(k.block[:8], 0)
+	binary.BigEndian.PutUint64(k.block[8:], uint64(i))
+	k.seed.Encrypt(k.block[:], k.block[:])
+	return k.block
 }

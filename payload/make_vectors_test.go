@@ -98,7 +98,7 @@ func (r recipe) vector(t testing.TB) validVector {
 		}
 		part := vectorPart{Commitment: hex.EncodeToString(s.Ref.Commitment[:])}
 		var leaves []Hash
-		salts := map[Class]blobKey{}
+		salts := map[Class]*blobKey{}
 		for i, b := range s.Ref.Blobs {
 			blobs[b.SHA256] = s.Blobs[i]
 			classes = append(classes, b.Class)
@@ -140,7 +140,7 @@ func (r recipe) vector(t testing.TB) validVector {
 }
 
 // dissect derives a blob's keys again, from the words of the page and not with the code under test.
-func dissect(t testing.TB, unit UnitKey, at Place, c Class, blob []byte) (vectorBlob, blobKey) {
+func dissect(t testing.TB, unit UnitKey, at Place, c Class, blob []byte) (vectorBlob, *blobKey) {
 	t.Helper()
 	bs := blob[14:46]
 	info := strings.Join([]string{"steno/blob/v1", at.Origin, at.Session, at.Track, "17", at.Slot, c.String()}, "\x00")
@@ -471,18 +471,7 @@ func wrapVectors(t testing.TB) []wrapVector {
 		f(&c)
 		return c
 	}
-	raw := func(text string) []byte {
-		var out bytes.Buffer
-		w, err := age.Encrypt(&out, vault.Recipient(), recovery.Recipient())
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Write([]byte(text))
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return out.Bytes()
-	}
+	raw := func(text string) []byte { return ageFile(t, text, vault.Recipient(), recovery.Recipient()) }
 	head, err := where.text()
 	if err != nil {
 		t.Fatal(err)
@@ -503,4 +492,21 @@ func wrapVectors(t testing.TB) []wrapVector {
 		bad("empty", "nothing inside", func(w *wrapVector) { w.File = raw("") }),
 	}
 	return out
+}
+
+// ageFile encrypts any text, as anyone can to public recipients.
+func ageFile(t testing.TB, text string, to ...age.Recipient) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, to...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

@@ -115,28 +115,28 @@ func (p *openedPart) open(keys Keys, at Place, ref Ref, blobs map[Hash][]byte) (
 }
 
 // openBlob decrypts and parses; what it returns is not proven yet.
-func openBlob(unit UnitKey, at Place, ref BlobRef, blobs map[Hash][]byte) (blobKey, *plaintext, error) {
+func openBlob(unit UnitKey, at Place, ref BlobRef, blobs map[Hash][]byte) (*blobKey, *plaintext, error) {
 	blob, ok := blobs[ref.SHA256]
 	if !ok {
-		return blobKey{}, nil, ErrBlobMissing
+		return nil, nil, ErrBlobMissing
 	}
 	if err := ref.Check(blob); err != nil {
-		return blobKey{}, nil, err
+		return nil, nil, err
 	}
 	key, err := deriveBlobKey(unit, blob[len(blobMagic):blobHeader], at, ref.Class)
 	if err != nil {
-		return blobKey{}, nil, err
+		return nil, nil, err
 	}
 	b, err := key.aead.Open(nil, nonce, blob[blobHeader:], blob[:blobHeader])
 	if err != nil {
-		return blobKey{}, nil, ErrDecrypt
+		return nil, nil, ErrDecrypt
 	}
 	plain, err := parsePlaintext(b)
 	return key, plain, err
 }
 
 // add proves the segments of one blob against the commitment, on their own, and remembers what they taught.
-func (p *openedPart) add(commitment Hash, c Class, key blobKey, plain *plaintext) error {
+func (p *openedPart) add(commitment Hash, c Class, key *blobKey, plain *plaintext) error {
 	own := hashes{leaf: make(map[int]Hash, len(plain.index)), inner: make(map[span]Hash, len(plain.hidden))}
 	for j, s := range covers(plain.n, plain.index) {
 		own.inner[s] = plain.hidden[j]

@@ -111,7 +111,7 @@ type Place struct {
 	Session string
 	Track   string
 	Seq     uint64 // of the event
-	Slot    string // name of the event's member that holds the payload
+	Slot    string // name of the event's member that holds the payload; nested names are joined by "/"
 }
 
 func (p Place) check() error {

@@ -82,7 +82,7 @@ func checkSegments(media Media, segs []Segment) error {
 type sealing struct {
 	class Class
 	salt  [blobSaltSize]byte
-	key   blobKey
+	key   *blobKey
 	plain plaintext
 }
 
