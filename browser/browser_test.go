@@ -174,9 +174,14 @@ func TestReadersAgreeOnMutations(t *testing.T) {
 	for range count {
 		q := all[r.IntN(len(all))].question
 		b := append([]byte(nil), q.Entry...)
-		for range 1 + r.IntN(3) {
+		for range 1 + r.IntN(2) {
 			at := r.IntN(len(b))
-			switch r.IntN(6) {
+			switch r.IntN(10) {
+			default: // another letter or digit for one, which ids, numbers and base64 often survive
+				const alnum = "AEIMQUYcgkosw048abz9"
+				if c := b[at]; c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+					b[at] = alnum[r.IntN(len(alnum))]
+				}
 			case 0:
 				b[at] ^= 1 << r.IntN(8)
 			case 1:
@@ -199,7 +204,7 @@ func TestReadersAgreeOnMutations(t *testing.T) {
 	}
 	accepted := compare(t, func(i int) string { return fmt.Sprint("mutation ", i) }, questions)
 	t.Logf("%d of %d mutations are accepted by both", accepted, count)
-	if accepted == 0 {
-		t.Error("no mutation is accepted: they are too wild to tell anything")
+	if accepted < 100 {
+		t.Error("too few mutations are accepted to tell anything")
 	}
 }
