@@ -40,11 +40,14 @@ var (
 type Sequencer interface {
 	// Append adds leaves (at most 65,535 bytes each) and returns the index of each, in the order given. When it returns
 	// without error all of them are durable and integrated: Tree's Head covers them. Indexes of one call need not be
-	// consecutive. An error means unknown: any of the leaves may or may not have an index, now or later, until Settle.
+	// consecutive. An error means unknown: any of the leaves may or may not have an index, now or later, until Settle. Leaves
+	// are the caller's again as soon as Append returns, whatever it returns; it returns when ctx ends.
 	Append(ctx context.Context, leaves [][]byte) (indexes []uint64, err error)
-	// Settle returns once every earlier Append that failed either lies below size or never will be in the log.
+	// Settle returns once every earlier Append that failed either lies below size or never will be in the log. What lies
+	// below size is durable and integrated. After an error that wraps ErrReadOnly there is nothing left to try.
 	Settle(ctx context.Context) (size uint64, err error)
-	// Close waits until every Append has its answer, then releases the log for another sequencer.
+	// Close waits until every Append has its answer, then releases the log for another sequencer. If ctx ends first, the
+	// log stays held and Close can be called again; Appends that still wait return an error.
 	Close(ctx context.Context) error
 }
 
@@ -71,8 +74,8 @@ type Blobs interface {
 	// Put stores blobs into the segment and returns when all are durable. It is idempotent: bytes that are there already
 	// are stored once. It checks that each blob hashes to its Ref, and stores none if one does not.
 	Put(ctx context.Context, segment Segment, blobs []Blob) error
-	// Open returns the blob's bytes, checked against Ref's hash as they are read: the last Read returns an error if they
-	// are not the bytes that were stored. ErrNotFound if it is not there.
+	// Open returns the blob's bytes, checked against Ref's hash as they are read: if they are not the bytes that were
+	// stored, the last of them are withheld and Read returns an error instead. ErrNotFound if it is not there.
 	Open(ctx context.Context, ref Ref) (io.ReadCloser, error)
 	// Has reports which of refs are durable.
 	Has(ctx context.Context, refs []Ref) ([]bool, error)
@@ -106,7 +109,8 @@ type Guard interface {
 	// Load returns the state. A guard that was never created is ErrNotFound: a caller must not take that for size 0.
 	Load(ctx context.Context) (GuardState, error)
 	// Swap replaces old by new, durably and linearizably: of several callers with the same old exactly one succeeds, the
-	// others get ErrConflict. Size and root decide whether old is the present state.
+	// others get ErrConflict. Size and root decide whether old is the present state. ErrConflict too if new has another
+	// origin, a smaller size, or another root at the same size (the same size and root are fine: another Note).
 	Swap(ctx context.Context, old, new GuardState) error
 	// Create makes the guard durable with its first state; ErrExists if there is one. Only the command that creates a
 	// log calls it.
@@ -115,8 +119,9 @@ type Guard interface {
 
 // An Archive keeps every published checkpoint: a log's tree directory has only the latest.
 type Archive interface {
-	// Put stores the note of a checkpoint under its size, durably. The same bytes again are no error. A note of the same
-	// size with another text is ErrConflict; one with the same text and more signatures replaces the older.
+	// Put stores the note of a checkpoint (at most 64 KiB) under its size, durably. The same bytes again are no error. A
+	// note of the same size with another text is ErrConflict; one with the same text and more signatures replaces the
+	// older. One that lacks a signature of the older is no error, and the older stays.
 	Put(ctx context.Context, size uint64, note []byte) error
 	// Latest returns the note with the greatest size; ErrNotFound if there is none.
 	Latest(ctx context.Context) (size uint64, note []byte, err error)
@@ -126,12 +131,13 @@ type Archive interface {
 
 // A Keyring holds wrapped unit keys: the files that the vault can open. It is never part of a backup that outlives them.
 type Keyring interface {
-	// Put stores a wrap durably. The same bytes again are no error; other bytes under a taken name are ErrExists.
+	// Put stores a wrap durably. The same bytes again are no error; other bytes under a taken name (session and key) are
+	// ErrExists.
 	Put(ctx context.Context, w Wrap) error
 	// List returns the wraps of a session, ordered by track and key commitment, without those destroyed.
 	List(ctx context.Context, session string) ([]Wrap, error)
 	// Destroy overwrites and removes the wrap of a key, durably, and leaves a tombstone, so that List no longer has it
-	// and Put refuses it with ErrDestroyed. What was destroyed already is no error.
+	// and Put refuses it with ErrDestroyed. What was destroyed already, or never put, is no error.
 	Destroy(ctx context.Context, session string, key Hash) error
 }
 

@@ -24,7 +24,8 @@ type Item struct {
 type Index interface {
 	View
 	// Apply atomically adds what entries from Size up to size say: rows of sessions replace those they know, rows of
-	// entries and references are added. Applying the same rows again changes nothing.
+	// entries and references are added. Applying the same rows again changes nothing. A smaller size than the present one
+	// is ErrConflict. A reference's session must be known by then, or be in the same batch.
 	Apply(ctx context.Context, size uint64, batch IndexBatch) error
 	// Sessions returns at most q.Limit rows, newest first by (Opened, Session), and the cursor of the next page, "" at
 	// the end. It walks an index: the cost is that of the rows returned, not of the rows stored.
@@ -86,7 +87,9 @@ type MentionRow struct {
 	Index   uint64
 }
 
-// A SessionQuery selects sessions; zero members do not restrict. From is inclusive and To exclusive, both on Opened.
+// A SessionQuery selects sessions; zero members do not restrict. From is inclusive and To exclusive, both on Opened. RefID
+// alone finds references of any system; RefSystem alone is refused. With RefID the cost is that of the sessions that share
+// the reference.
 type SessionQuery struct {
 	Agent, Privilege, State string
 	RefSystem, RefID        string
