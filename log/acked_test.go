@@ -146,7 +146,7 @@ func live(t *testing.T, l *log.Log, b *book) {
 			})
 		}
 		wg.Wait()
-		time.Sleep(log.DefaultInterval)
+		rest(log.DefaultInterval)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestACKED_settleGivesEqualLeavesTheirOwnPlaces(t *testing.T) {
 		w := newWorld(t)
 		l := w.open(t)
 		defer shut(t, l)
-		time.Sleep(time.Millisecond)
+		synctest.Wait()
 		w.faults.at, w.faults.effect = w.faults.calls+1, half
 		same := []byte("same")
 		_, err := l.Append(t.Context(), [][]byte{same, same, same, same})
@@ -192,7 +192,7 @@ func TestACKED_doubleFaultStopsForGood(t *testing.T) {
 		if !errors.Is(err, log.ErrStopped) || !errors.Is(err, log.ErrNotAppended) {
 			t.Errorf("after the stop: %v", err)
 		}
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		if w.guard.state.Size != signed {
 			t.Error("it signed after it had stopped")
 		}
@@ -322,7 +322,7 @@ func TestACKED_diskFloor(t *testing.T) {
 		w := newWorld(t)
 		var mu sync.Mutex
 		free := true
-		set := func(f bool) { mu.Lock(); free = f; mu.Unlock(); time.Sleep(time.Second) }
+		set := func(f bool) { mu.Lock(); free = f; mu.Unlock(); rest(time.Second) }
 		c := w.config()
 		c.Free = func() (bool, string) { mu.Lock(); defer mu.Unlock(); return free, "1 MiB free of 64" }
 		l, err := log.Open(t.Context(), c)

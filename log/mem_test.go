@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -546,4 +548,10 @@ func rootOf(t testing.TB, text string) []byte {
 		t.Fatal(err)
 	}
 	return root
+}
+
+// rest lets fake time pass, and everything that was due in it happen.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

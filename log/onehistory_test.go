@@ -112,10 +112,10 @@ func TestONEHISTORY_twoLogsOneGuard(t *testing.T) {
 		b := a.clone() // another copy of the tree, and the same guard
 		b.guard, b.archive = a.guard, a.archive
 		la, lb := a.open(t), b.open(t)
-		time.Sleep(time.Millisecond)
+		synctest.Wait()
 		appendN(t, la, 5)
 		appendN(t, lb, 5)
-		time.Sleep(2 * time.Second)
+		rest(2 * time.Second)
 		sa, sb := la.Health().Stopped, lb.Health().Stopped
 		if (sa == nil) == (sb == nil) {
 			t.Fatalf("one of two must have stopped, got %v and %v", sa, sb)
@@ -219,10 +219,10 @@ func TestONEHISTORY_swapUnknown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			l := w.open(t)
-			time.Sleep(time.Millisecond)
+			synctest.Wait()
 			w.guard.faults = &faults{at: 2, effect: e} // the load of the next step succeeds, its swap does not
 			appendN(t, l, 3)
-			time.Sleep(log.DefaultInterval)
+			rest(log.DefaultInterval)
 			if h := l.Health(); h.PublishError == nil || h.OK(time.Millisecond) {
 				t.Errorf("health hides a failed swap: %+v", h)
 			}
@@ -253,7 +253,7 @@ func TestONEHISTORY_faultySigner(t *testing.T) {
 			t.Fatal(err)
 		}
 		appendN(t, l, 1)
-		time.Sleep(2 * time.Second)
+		rest(2 * time.Second)
 		if w.guard.state.Size != 0 || l.Health().PublishError == nil {
 			t.Errorf("guard at %d, health %+v", w.guard.state.Size, l.Health())
 		}

@@ -159,7 +159,7 @@ func TestONEHISTORY_publicationIsMonotonic(t *testing.T) {
 			if random.IntN(3) == 0 {
 				appendN(t, l, 1+random.IntN(3))
 			}
-			time.Sleep(100 * time.Millisecond)
+			rest(100 * time.Millisecond)
 			size, msg := l.Checkpoint()
 			if msg == nil {
 				continue
@@ -183,7 +183,7 @@ func TestONEHISTORY_publicationIsMonotonic(t *testing.T) {
 		if sizes < 10 {
 			t.Errorf("only %d sizes published in a minute", sizes)
 		}
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		if size, msg := l.Checkpoint(); size != l.Size() || !wits[0].cosigned(msg) || !wits[1].cosigned(msg) || !wits[2].cosigned(msg) {
 			t.Errorf("the stragglers were not added at size %d of %d", size, l.Size())
 		}
@@ -198,7 +198,7 @@ func TestONEHISTORY_publicationIsMonotonic(t *testing.T) {
 		if size, msg := l.Checkpoint(); size != w.tree.size || !quorum(msg) {
 			t.Errorf("after a restart: size %d, %s", size, msg)
 		}
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		if _, msg := l.Checkpoint(); bytes.Count(msg, []byte("— ")) != 4 {
 			t.Errorf("cosigned again by the same keys: %s", msg)
 		}
@@ -225,7 +225,7 @@ func TestLostQuorumNeverBlocksRecording(t *testing.T) {
 			if time.Since(start) > 0 {
 				t.Fatal("an append waited for a cosigner")
 			}
-			time.Sleep(3 * time.Second)
+			rest(3 * time.Second)
 		}
 		h := l.Health()
 		if h.Published != 0 || h.Unpublished < 4*time.Minute || h.OK(time.Minute) {
@@ -242,7 +242,7 @@ func TestLostQuorumNeverBlocksRecording(t *testing.T) {
 		wit.mu.Lock()
 		wit.fail = nil
 		wit.mu.Unlock()
-		time.Sleep(2 * time.Minute) // it heals alone
+		rest(2 * time.Minute) // it heals alone
 		if h := l.Health(); h.Published != 1000 || !h.OK(time.Second) {
 			t.Errorf("it did not heal: %+v", h)
 		}
@@ -261,7 +261,7 @@ func TestDeadCosignerIsAskedEverLessOften(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		wit.mu.Lock()
 		calls := wit.calls
 		wit.mu.Unlock()
@@ -293,7 +293,7 @@ func TestCosignatureCannotChangeTheNote(t *testing.T) {
 					t.Fatal(err)
 				}
 				appendN(t, l, 1)
-				time.Sleep(3 * time.Second)
+				rest(3 * time.Second)
 				if size, msg := l.Checkpoint(); size != 1 || bytes.Count(msg, []byte("\n")) != 5 {
 					t.Errorf("published %q", msg)
 				}
@@ -345,12 +345,12 @@ func TestStampersGetWhatWasPublished(t *testing.T) {
 		}
 		for i := range 30 {
 			appendN(t, l, 1)
-			time.Sleep(time.Second)
+			rest(time.Second)
 			if size, _ := l.Checkpoint(); size < uint64(i) {
 				t.Fatalf("a stamper held up publication at %d", size)
 			}
 		}
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		shut(t, l)
 		for _, s := range []*stamper{good, bad} {
 			if n := len(s.sizes); n < 3 || n > 5 || s.sizes[n-1] != 30 {
@@ -480,6 +480,7 @@ func TestRetire(t *testing.T) {
 		w := newWorld(t)
 		w.grow(t, 5)
 		l := w.open(t)
+		synctest.Wait() // the first step of its publisher has seen the guard
 		retire := log.RetireConfig{Origin: origin, Verifier: w.verifier, Guard: w.guard, Archive: w.archive, Successor: "log.example/next"}
 		p, err := log.Retire(t.Context(), retire)
 		if err != nil {
@@ -489,7 +490,7 @@ func TestRetire(t *testing.T) {
 			t.Errorf("predecessor %+v", p)
 		}
 		appendN(t, l, 1) // a process that still runs signs nothing more
-		time.Sleep(2 * time.Second)
+		rest(2 * time.Second)
 		if err := l.Health().Stopped; !errors.Is(err, log.ErrRetired) {
 			t.Errorf("a running log went on: %v", err)
 		}
