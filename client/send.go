@@ -1,0 +1,276 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/stenolog/steno/api/wire"
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/log/tiles"
+)
+
+// Bounds of one request. The first entry goes whatever its size.
+const (
+	maxSendEntries = 64
+	maxSendBytes   = 4 << 20
+)
+
+// send sends the track's entries in order, one request at a time, until the recorder closes or the track ends.
+func (t *Track) send() {
+	for attempt := 0; ; {
+		items := t.unsent()
+		if items == nil {
+			return
+		}
+		err := t.sendOnce(items)
+		if err == nil {
+			attempt = 0
+			continue
+		}
+		if t.r.ctx.Err() != nil {
+			return
+		}
+		t.mu.Lock()
+		t.lastSend = err
+		t.wake()
+		t.mu.Unlock()
+		if t.definitive(err) {
+			return
+		}
+		t.r.cfg.Logger.Warn("entries were not sent", "session", t.session, "track", t.name, "attempt", attempt+1, "err", err)
+		if sleep(t.r.ctx, t.r.http.wait(attempt, err)) != nil {
+			return
+		}
+		attempt++
+	}
+}
+
+// definitive ends the track, or the trust in the log, if err is not one that passes.
+func (t *Track) definitive(err error) bool {
+	if kind, _ := evidence(err); kind != "" {
+		t.end(t.r.distrusted(err))
+		return true
+	}
+	var refused *RefusedError
+	var conflict *ConflictError
+	if errors.As(err, &refused) || errors.As(err, &conflict) || errors.Is(err, ErrSpoolBroken) {
+		t.r.cfg.Logger.Error("the track has ended", "session", t.session, "track", t.name, "err", err)
+		t.end(err)
+		return true
+	}
+	return false
+}
+
+// unsent waits for entries that are not acknowledged and returns what the next request holds; nil when there will be none.
+func (t *Track) unsent() []*item {
+	for {
+		t.mu.Lock()
+		var items []*item
+		size := 0
+		for _, it := range t.items {
+			if it.acked {
+				continue
+			}
+			if len(items) == maxSendEntries || len(items) > 0 && (size+it.at.length > maxSendBytes || it.closes) {
+				break // session.close goes alone, so that it can be withdrawn
+			}
+			items, size = append(items, it), size+it.at.length
+		}
+		failed, changed := t.failed, t.changed
+		t.mu.Unlock()
+		if failed != nil {
+			return nil
+		}
+		if len(items) > 0 {
+			return items
+		}
+		select {
+		case <-changed:
+		case <-t.r.distrusts:
+			return nil
+		case <-t.r.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (t *Track) sendOnce(items []*item) error {
+	if err := t.r.trusted(); err != nil {
+		return err
+	}
+	subs := make([]wire.Submitted, len(items))
+	for i, it := range items {
+		data, err := t.spool.read(it.at)
+		if err != nil {
+			return err
+		}
+		sub, err := parseEntryRecord(data)
+		if err != nil {
+			return &SpoolError{t.id(), it.at.offset, err}
+		}
+		subs[i] = sub.Submitted
+	}
+	body, err := wire.Append(nil, subs...)
+	if err != nil {
+		return err
+	}
+	path := pathFor(wire.PathEntries, t.session)
+	if items[0].seq == 0 {
+		path = wire.PathSessions
+		if t.name != entry.MainTrack {
+			path = pathFor(wire.PathTracks, t.session)
+		}
+	}
+	raw, err := t.r.http.do(t.r.ctx, request{method: http.MethodPost, path: path, mediaType: wire.SubmissionType, body: body, limit: maxAnswer})
+	return t.answered(items, subs, raw, err)
+}
+
+// answered takes what the server said of a request: receipts for all of it, or for a prefix and why not for the rest.
+func (t *Track) answered(items []*item, subs []wire.Submitted, raw []byte, err error) error {
+	var p *Problem
+	switch {
+	case errors.As(err, &p):
+		if err := t.receipts(items, subs, p.Receipts); err != nil {
+			return err
+		}
+		return t.refused(items[min(len(p.Receipts), len(items)-1)], len(p.Receipts) < len(items), p, raw)
+	case err != nil:
+		return err
+	}
+	var a wire.Answer
+	if err := json.Unmarshal(raw, &a); err != nil || a.Session != t.session || a.Track != t.name {
+		// A proxy's or portal's page, perhaps: nobody has said anything about the entries.
+		return errors.New("the answer to a submission is not one")
+	}
+	if len(a.Receipts) != len(items) {
+		return fmt.Errorf("%d receipts for %d entries", len(a.Receipts), len(items))
+	}
+	return t.receipts(items, subs, a.Receipts)
+}
+
+// receipts verifies receipts of the first items and notes them.
+func (t *Track) receipts(items []*item, subs []wire.Submitted, receipts []wire.Receipt) error {
+	if len(receipts) > len(items) {
+		return fmt.Errorf("%d receipts for %d entries", len(receipts), len(items))
+	}
+	now := entry.TimeOf(t.r.cfg.Now())
+	var records []record
+	leaves := make([]tiles.Hash, len(receipts))
+	for i, rc := range receipts {
+		leaf, err := t.checkReceipt(items[i], subs[i].Entry, rc)
+		if err != nil {
+			answer, _ := json.Marshal(rc) // strings and numbers: it can't fail
+			return &ReceiptError{t.session, t.name, items[i].seq, subs[i].Entry, answer, err}
+		}
+		leaves[i] = leaf
+		r, err := jsonRecord(kindReceipt, now, receiptNote{rc.Seq, rc.Index, rc.Received})
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	// Not synced: if these are lost, the entries are sent again and the same receipts come back.
+	if _, err := t.spool.append(0, records...); err != nil && !errors.Is(err, ErrSpoolFull) {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, rc := range receipts {
+		it := items[i]
+		it.acked, it.index, it.leaf = true, rc.Index, leaves[i]
+		t.state.Acked, t.state.AckedHead = it.next(), it.hash
+	}
+	t.lastSend = nil
+	t.wake()
+	return nil
+}
+
+// checkReceipt makes the leaf of a submission and its receipt, and verifies it as a verifier will.
+func (t *Track) checkReceipt(it *item, submission []byte, rc wire.Receipt) (tiles.Hash, error) {
+	if rc.Seq != it.seq || rc.Count != it.count || rc.Hash != it.hash {
+		return tiles.Hash{}, errors.New("it is of another entry")
+	}
+	leaf := append(slices.Clip(submission), rc.Received...)
+	e, err := entry.Parse(leaf)
+	if err != nil {
+		return tiles.Hash{}, err
+	}
+	if err := t.r.cfg.Trust.VerifyReceived(e); err != nil {
+		return tiles.Hash{}, err
+	}
+	return tiles.LeafHash(leaf), nil
+}
+
+// refused judges a refusal, of which it is the entry that was not taken.
+func (t *Track) refused(it *item, some bool, p *Problem, raw []byte) error {
+	if passing(p) {
+		return p
+	}
+	t.mu.Lock()
+	acked, head := t.state.Acked, t.state.AckedHead
+	var last *item
+	for _, x := range t.items {
+		if x.acked {
+			last = x
+		}
+	}
+	t.mu.Unlock()
+	their := &BehindError{Session: t.session, Track: t.name, Next: acked, Head: head, Answer: raw}
+	switch {
+	case !some:
+		return p // every entry was taken, and yet it is a problem: of waiting, perhaps
+	case p.Next != nil && p.Head != nil && (p.Track == "" || p.Track == t.name):
+		their.TheirNext, their.TheirHead = *p.Next, *p.Head
+	case p.Status == http.StatusNotFound && acked > 0:
+		// No such session or track: a head of nothing.
+	default:
+		their.TheirNext, their.TheirHead = acked, head // it says nothing of its head
+	}
+	switch {
+	case their.TheirNext < acked || their.TheirNext == acked && their.TheirHead != head:
+		if last != nil {
+			their.Leaf = t.leafOf(last)
+		}
+		return their
+	case their.TheirNext > acked:
+		return &ConflictError{t.session, t.name, acked, head, their.TheirNext, their.TheirHead}
+	case it.closes && p.Status == http.StatusConflict:
+		return t.withdraw(it, p)
+	}
+	return &RefusedError{t.session, t.name, it.seq, p}
+}
+
+// withdraw takes the session.close back that the server refused, so that another can take its place. The refusal is kept:
+// it is why two texts were signed for one sequence number.
+func (t *Track) withdraw(it *item, p *Problem) error {
+	r, err := jsonRecord(kindWithdrawn, entry.TimeOf(t.r.cfg.Now()), withdrawnNote{it.seq, it.hash, p.Problem})
+	if err != nil {
+		return err
+	}
+	if _, err := t.spool.append(0, r); err != nil {
+		return err
+	}
+	if err := t.spool.sync(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.items = slices.DeleteFunc(t.items, func(x *item) bool { return x == it })
+	t.state.Next, t.state.Head = it.seq, it.prev
+	t.closing, t.withdrawn = false, p
+	if t.builder != nil {
+		b, err := t.newBuilder(t.keys)
+		if err != nil {
+			return err
+		}
+		t.builder = b
+	}
+	t.wake()
+	return nil
+}

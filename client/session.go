@@ -1,0 +1,606 @@
+package client
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stenolog/steno/api/wire"
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/payload"
+	"github.com/stenolog/steno/recorder"
+)
+
+// EnvSession is the environment variable through which recorders of one session find it: it holds a SessionRef.
+const EnvSession = "STENO_SESSION"
+
+// A Clear is bytes that are to be sealed.
+type Clear struct {
+	Media payload.Media
+	Bytes []byte
+}
+
+// An Opening is what a session is opened with. The recorder fills in the event's keys, enrolment, checkpoint and payloads.
+type Opening struct {
+	Event           entry.SessionOpen
+	Principal       *Clear // sealed as directory, as are the next two
+	OnBehalfOf      *Clear
+	Purpose         *Clear
+	ModelParameters *Clear // sealed as content
+}
+
+// A Joining is what a track is opened with in somebody's session. The recorder fills in keys, enrolment, checkpoint, main
+// and payloads.
+type Joining struct {
+	Track           string
+	Event           entry.TrackOpen
+	ModelParameters *Clear
+}
+
+// A SessionRef names a session and the hash of the text of its first entry, which binds other tracks to it. It is written
+// as the session's id, @ and the hash in base64url; without the hash the log is asked for it.
+type SessionRef struct {
+	Session string
+	First   entry.Hash // zero if it is not known
+}
+
+func (s SessionRef) String() string {
+	if s.First.IsZero() {
+		return s.Session
+	}
+	return s.Session + "@" + base64.RawURLEncoding.EncodeToString(s.First[:])
+}
+
+// ParseSessionRef reads what String writes.
+func ParseSessionRef(s string) (SessionRef, error) {
+	id, hash, ok := strings.Cut(s, "@")
+	ref := SessionRef{Session: id}
+	if err := entry.CheckSession(id); err != nil {
+		return ref, fmt.Errorf("session: %w", err)
+	}
+	if !ok {
+		return ref, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(hash)
+	if err != nil || len(b) != len(ref.First) {
+		return ref, errors.New("session: what follows @ is not a hash in base64url")
+	}
+	ref.First = entry.Hash(b)
+	return ref, nil
+}
+
+// Open opens a session: when it returns without error, session.open is durable in the log. On ErrPending the track is
+// returned too, and can be used by a caller who chose to record on while the log is away.
+func (r *Recorder) Open(ctx context.Context, o Opening) (*Track, error) {
+	id, err := uuid.NewV7FromReader(r.cfg.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("naming a session: %w", err)
+	}
+	state := trackState{Origin: r.cfg.Trust.Origin, Session: id.String(), Track: entry.MainTrack,
+		Recorder: r.cfg.Signer.Name(), HeartbeatS: o.Event.HeartbeatS}
+	return r.begin(ctx, state, func(head recorderPart) recorder.Event {
+		return recorder.Event{Type: entry.TypeSessionOpen, Build: func(seal recorder.Seal) (any, error) {
+			ev := o.Event
+			if err := head.fill(&ev.Recorder, seal, o.ModelParameters); err != nil {
+				return nil, err
+			}
+			for _, p := range []struct {
+				slot string
+				in   *Clear
+				out  **entry.Payload
+			}{{"principal", o.Principal, &ev.Principal}, {"on_behalf_of", o.OnBehalfOf, &ev.OnBehalfOf}, {"purpose", o.Purpose, &ev.Purpose}} {
+				if err := sealInto(seal, p.slot, payload.Directory, p.in, p.out); err != nil {
+					return nil, err
+				}
+			}
+			return ev, nil
+		}}
+	})
+}
+
+// Join opens a track in a session that another recorder opened, as Open does.
+func (r *Recorder) Join(ctx context.Context, ref SessionRef, j Joining) (*Track, error) {
+	if err := errors.Join(entry.CheckSession(ref.Session), entry.CheckTrack(j.Track)); err != nil {
+		return nil, fmt.Errorf("joining a session: %w", err)
+	}
+	if j.Track == entry.MainTrack || j.Track == entry.SystemTrack {
+		return nil, fmt.Errorf("joining a session: track %s is not to be joined", j.Track)
+	}
+	if ref.First.IsZero() {
+		head, _, err := r.head(ctx, ref.Session)
+		if err != nil {
+			return nil, fmt.Errorf("joining a session: %w", err)
+		}
+		if head.First.IsZero() {
+			return nil, errors.New("joining a session: the server does not tell the hash of its first entry; name it as SESSION@HASH")
+		}
+		ref.First = head.First
+	}
+	state := trackState{Origin: r.cfg.Trust.Origin, Session: ref.Session, Track: j.Track, Recorder: r.cfg.Signer.Name()}
+	return r.begin(ctx, state, func(head recorderPart) recorder.Event {
+		return recorder.Event{Type: entry.TypeTrackOpen, Build: func(seal recorder.Seal) (any, error) {
+			ev := j.Event
+			ev.Main = ref.First
+			return ev, head.fill(&ev.Recorder, seal, j.ModelParameters)
+		}}
+	})
+}
+
+// recorderPart is what a recorder says of itself when it opens a track.
+type recorderPart struct {
+	keys                  []entry.UnitKey
+	enrolment, checkpoint entry.Text
+}
+
+func (p recorderPart) fill(r *entry.Recorder, seal recorder.Seal, parameters *Clear) error {
+	r.Keys, r.Enrolment, r.Checkpoint = p.keys, p.enrolment, p.checkpoint
+	if parameters == nil {
+		return nil
+	}
+	if r.Model == nil {
+		return errors.New("parameters of a model that is not named")
+	}
+	m := *r.Model // the caller's: an event may be built more than once
+	r.Model = &m
+	return sealInto(seal, "model/parameters", payload.Content, parameters, &m.Parameters)
+}
+
+func sealInto(seal recorder.Seal, slot string, class payload.Class, in *Clear, out **entry.Payload) error {
+	if in == nil {
+		return nil
+	}
+	p, err := seal(slot, in.Media, class, in.Bytes)
+	*out = p
+	return err
+}
+
+// begin makes a track, spools its first entry and waits until that is durable.
+func (r *Recorder) begin(ctx context.Context, state trackState, open func(recorderPart) recorder.Event) (*Track, error) {
+	if err := r.ok(); err != nil {
+		return nil, err
+	}
+	keys, commitments, wraps, err := r.newKeys(state.Session, state.Track)
+	if err != nil {
+		return nil, err
+	}
+	part := recorderPart{keys: commitments, enrolment: entry.Text(r.cfg.Enrolment), checkpoint: r.refresh(ctx)}
+	t, err := r.newOpenTrack(state, keys)
+	if err != nil {
+		return nil, err
+	}
+	<-t.write
+	err = t.room(false)
+	if err == nil {
+		err = t.writeEvents([]recorder.Event{open(part)}, wraps)
+	}
+	t.write <- struct{}{}
+	if err != nil {
+		r.forget(t)
+		t.end(err)
+		return nil, errors.Join(err, t.spool.drop(0, true))
+	}
+	r.work.Go(t.send)
+	r.work.Go(t.roll)
+	if err = t.acked(ctx, Span{0, 1}); err != nil && !errors.Is(err, ErrPending) {
+		return nil, errors.Join(err, r.abandon(t))
+	}
+	return t, err
+}
+
+// newOpenTrack makes the spool of a new track and takes it among the recorder's.
+func (r *Recorder) newOpenTrack(state trackState, keys payload.Keys) (*Track, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.tracks[state.Session+"/"+state.Track]; ok {
+		return nil, fmt.Errorf("track %s/%s is in the spool: resume it", state.Session, state.Track)
+	}
+	spool, err := createTrackSpool(r.dir, state)
+	if err != nil {
+		return nil, err
+	}
+	t := newTrack(r, state, spool)
+	t.keys = keys
+	if t.builder, err = t.newBuilder(keys); err != nil {
+		return nil, errors.Join(err, spool.drop(0, true))
+	}
+	r.tracks[t.id()] = t
+	return t, nil
+}
+
+// abandon removes the spool of a track whose opening was refused, if nothing else was recorded on it.
+func (r *Recorder) abandon(t *Track) error {
+	t.mu.Lock()
+	var refused *RefusedError
+	alone := errors.As(t.failed, &refused) && len(t.items) == 1 && t.state.Acked == 0
+	t.mu.Unlock()
+	if !alone {
+		return nil
+	}
+	r.forget(t)
+	return t.spool.drop(0, true)
+}
+
+// newKeys draws a unit key for every class that has recipients, and wraps it.
+func (r *Recorder) newKeys(session, track string) (payload.Keys, []entry.UnitKey, []wire.Wrap, error) {
+	all, err := payload.NewKeys(r.cfg.Rand)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	keys := make(payload.Keys)
+	commitments := []entry.UnitKey{}
+	var wraps []wire.Wrap
+	for _, class := range payload.Classes() {
+		to := r.cfg.Recipients[class]
+		if len(to) == 0 {
+			continue
+		}
+		key := all[class]
+		where := payload.WrapPlace{Origin: r.cfg.Trust.Origin, Session: session, Track: track, Class: class}
+		file, err := payload.Wrap(key, where, to...)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		c := entry.Hash(key.Commitment())
+		keys[class] = key
+		commitments = append(commitments, entry.UnitKey{Class: entry.ID(class.String()), Commitment: c})
+		wraps = append(wraps, wire.Wrap{Key: c, File: file})
+	}
+	return keys, commitments, wraps, nil
+}
+
+// Resume goes on with a track that an earlier process left in the spool. Its keys are gone, so the first event is a
+// session.roll that commits to new ones. It returns as Open does.
+func (r *Recorder) Resume(ctx context.Context, session, track string) (*Track, error) {
+	if err := r.ok(); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	t := r.tracks[session+"/"+track]
+	r.mu.Unlock()
+	if t == nil {
+		return nil, fmt.Errorf("resuming %s/%s: the spool does not have it", session, track)
+	}
+	keys, commitments, wraps, err := r.newKeys(session, track)
+	if err != nil {
+		return nil, err
+	}
+	roll := entry.SessionRoll{Why: "restart", Keys: commitments, Checkpoint: r.refresh(ctx)}
+	span, err := t.resume(keys, wraps, recorder.Plain(entry.TypeSessionRoll, roll))
+	if err != nil {
+		return nil, fmt.Errorf("resuming %s/%s: %w", session, track, err)
+	}
+	r.work.Go(t.roll)
+	return t, t.acked(ctx, span)
+}
+
+func (t *Track) resume(keys payload.Keys, wraps []wire.Wrap, roll recorder.Event) (Span, error) {
+	<-t.write
+	defer func() { t.write <- struct{}{} }()
+	t.mu.Lock()
+	var err error
+	switch {
+	case t.failed != nil:
+		err = t.failed
+	case t.closing || t.left:
+		err = ErrClosed
+	case t.builder != nil:
+		err = errors.New("it is in use")
+	case t.state.Next == 0:
+		err = errors.New("its opening was not written")
+	default:
+		t.keys = keys
+		t.builder, err = t.newBuilder(keys)
+	}
+	next := t.state.Next
+	t.mu.Unlock()
+	if err != nil {
+		return Span{}, err
+	}
+	if err := t.writeEvents([]recorder.Event{roll}, wraps); err != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.builder, t.keys = nil, nil
+		return Span{}, err
+	}
+	return Span{next, next + 1}, nil
+}
+
+// Ref is what other recorders join the session with; for a track other than main it is the session's id alone.
+func (t *Track) Ref() SessionRef {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ref := SessionRef{Session: t.session}
+	if t.name == entry.MainTrack {
+		ref.First = t.state.First
+	}
+	return ref
+}
+
+// A SessionHead is where a session's tracks stand, by the server's word.
+type SessionHead struct {
+	wire.Head
+	First entry.Hash `json:"first"` // hash of the text of the session's first entry; zero if the server does not say
+}
+
+// Head asks the server where a session's tracks stand.
+func (r *Recorder) Head(ctx context.Context, session string) (SessionHead, error) {
+	h, _, err := r.head(ctx, session)
+	return h, err
+}
+
+func (r *Recorder) head(ctx context.Context, session string) (SessionHead, []byte, error) {
+	var h SessionHead
+	raw, err := r.http.getJSON(ctx, pathFor(wire.PathHead, session), nil, maxAnswer, &h)
+	if err != nil {
+		return h, raw, err
+	}
+	if h.Session != session {
+		return h, raw, errors.New("the server answered with the head of another session")
+	}
+	return h, raw, nil
+}
+
+// refresh verifies the log's present checkpoint and returns the latest verified one, which may be older if the log can't
+// be asked now.
+func (r *Recorder) refresh(ctx context.Context) entry.Text {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.RequestTimeout/4)
+	defer cancel()
+	b, err := r.http.do(ctx, request{method: http.MethodGet, path: "checkpoint", limit: 64 << 10})
+	if err == nil {
+		_, err = r.keeper.see(ctx, b)
+	}
+	if err != nil {
+		r.cfg.Logger.Warn("no newer checkpoint was verified", "err", r.distrusted(err))
+	}
+	if note := r.keeper.note(); len(note) <= maxEmbedded {
+		return entry.Text(note)
+	}
+	return "" // too many cosignatures for an event
+}
+
+// maxEmbedded is the longest checkpoint that stands in an event.
+const maxEmbedded = 4096
+
+// roll renews the session with heartbeats (track main) and records the latest checkpoint every now and then.
+func (t *Track) roll() {
+	t.mu.Lock()
+	beat, rollAt := time.Duration(t.state.HeartbeatS)*time.Second/2, t.r.cfg.RollEvery // half: one may get lost
+	t.mu.Unlock()
+	next := func(d time.Duration) <-chan time.Time {
+		if d <= 0 {
+			return nil
+		}
+		return time.After(d)
+	}
+	beats, rolls := next(beat), next(rollAt)
+	for {
+		t.mu.Lock()
+		over, changed := t.failed != nil || t.closing && len(t.items) == 0 || t.left, t.changed
+		t.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-t.r.ctx.Done():
+			return
+		case <-t.r.distrusts:
+			return
+		case <-changed:
+		case <-beats:
+			if err := t.Heartbeat(t.r.ctx); err != nil {
+				t.r.cfg.Logger.Warn("heartbeat failed", "session", t.session, "err", err)
+			}
+			beats = next(beat)
+		case <-rolls:
+			t.rollCheckpoint()
+			rolls = next(rollAt)
+		}
+	}
+}
+
+func (t *Track) rollCheckpoint() {
+	c := t.r.refresh(t.r.ctx)
+	if c == "" {
+		return
+	}
+	_, err := t.Spool(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: c}))
+	if err != nil && !errors.Is(err, ErrClosed) {
+		t.r.cfg.Logger.Warn("the latest checkpoint was not recorded", "session", t.session, "track", t.name, "err", err)
+	}
+}
+
+// Heartbeat tells the log that the session is alive. A Recorder does it by itself for the sessions that it opened.
+func (t *Track) Heartbeat(ctx context.Context) error {
+	_, err := t.r.http.do(ctx, request{method: http.MethodPost, path: pathFor(wire.PathHeartbeat, t.session), limit: maxAnswer})
+	return err
+}
+
+// A Closing is what session.close says.
+type Closing struct {
+	Outcome entry.ID // completed, failed, aborted or unknown
+	Reason  *Clear   // sealed as content
+	Lost    []string // tracks whose recorder can't be heard
+}
+
+const closeAttempts = 8
+
+// CloseSession waits until all that was recorded on track main is durable, asks the log where the other tracks stand, and
+// closes the session with their heads; again if one has moved on meanwhile.
+func (t *Track) CloseSession(ctx context.Context, c Closing) error {
+	if t.name != entry.MainTrack {
+		return fmt.Errorf("closing a session: track %s does not open it, so it can't close it", t.name)
+	}
+	select {
+	case <-t.write: // nothing is recorded from here on
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { t.write <- struct{}{} }()
+	var last error
+	for n := range closeAttempts {
+		if n > 0 {
+			if err := sleep(ctx, t.r.http.wait(n-1, nil)); err != nil {
+				return errors.Join(err, last)
+			}
+		}
+		again, err := t.closeOnce(ctx, c)
+		if !again {
+			return err
+		}
+		last = err
+	}
+	return fmt.Errorf("closing a session: the other tracks moved %d times: %w", closeAttempts, last)
+}
+
+// closeOnce writes one session.close. again tells that the server refused it because of the heads it names.
+func (t *Track) closeOnce(ctx context.Context, c Closing) (again bool, err error) {
+	if err := t.r.ok(); err != nil {
+		return false, err
+	}
+	t.mu.Lock()
+	next, builder, failed, closing := t.state.Next, t.builder, t.failed, t.closing
+	t.mu.Unlock()
+	switch {
+	case failed != nil:
+		return false, failed
+	case closing:
+		return false, ErrClosed
+	case builder == nil:
+		return false, ErrNotResumed
+	}
+	if err := t.acked(ctx, Span{next, next}); err != nil {
+		return false, err
+	}
+	ends, err := t.others(ctx, c.Lost)
+	if err != nil {
+		return false, fmt.Errorf("closing a session: %w", err)
+	}
+	t.mu.Lock()
+	t.closing, t.withdrawn = true, nil
+	t.mu.Unlock()
+	err = t.writeEvents([]recorder.Event{{Type: entry.TypeSessionClose, Build: func(seal recorder.Seal) (any, error) {
+		ev := entry.SessionClose{Outcome: c.Outcome, Tracks: ends}
+		return ev, sealInto(seal, "reason", payload.Content, c.Reason, &ev.Reason)
+	}}}, nil)
+	if err != nil {
+		t.mu.Lock()
+		t.closing = false
+		t.mu.Unlock()
+		return false, err
+	}
+	return t.closed(ctx, Span{next, next + 1})
+}
+
+// closed waits for the answer to a session.close.
+func (t *Track) closed(ctx context.Context, span Span) (again bool, err error) {
+	for {
+		t.mu.Lock()
+		withdrawn, changed := t.withdrawn, t.changed
+		acked, failed, lastSend := t.state.Acked, t.failed, t.lastSend
+		t.mu.Unlock()
+		switch {
+		case acked >= span.Next:
+			return false, nil
+		case withdrawn != nil:
+			return true, withdrawn
+		case failed != nil:
+			return false, failed
+		}
+		select {
+		case <-changed:
+		case <-t.r.distrusts:
+			return false, t.r.trusted()
+		case <-ctx.Done():
+			return false, &PendingError{t.session, t.name, span.Seq, ctx.Err(), lastSend}
+		}
+	}
+}
+
+// others are the ends of the session's other tracks, by the server's word, compared with what this recorder knows of them.
+func (t *Track) others(ctx context.Context, lost []string) ([]entry.TrackEnd, error) {
+	head, raw, err := t.r.head(ctx, t.session)
+	if err != nil {
+		return nil, err
+	}
+	ends := []entry.TrackEnd{}
+	for _, h := range head.Tracks {
+		if err := t.r.compareHead(t.session, h, raw); err != nil {
+			return nil, err
+		}
+		if h.Track != entry.MainTrack {
+			ends = append(ends, entry.TrackEnd{Track: entry.ID(h.Track), Next: h.Next, Head: h.Head, Lost: slices.Contains(lost, h.Track)})
+		}
+	}
+	slices.SortFunc(ends, func(a, b entry.TrackEnd) int { return strings.Compare(string(a.Track), string(b.Track)) })
+	return ends, nil
+}
+
+// compareHead finds a server that is behind what it acknowledged to one of this recorder's own tracks.
+func (r *Recorder) compareHead(session string, h wire.TrackHead, raw []byte) error {
+	r.mu.Lock()
+	t := r.tracks[session+"/"+h.Track]
+	r.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	acked, head := t.state.Acked, t.state.AckedHead
+	var last *item
+	for _, it := range t.items {
+		if it.acked {
+			last = it
+		}
+	}
+	t.mu.Unlock()
+	if h.Next > acked || h.Next == acked && h.Head == head {
+		return nil
+	}
+	b := &BehindError{Session: session, Track: h.Track, Next: acked, Head: head, TheirNext: h.Next, TheirHead: h.Head, Answer: raw}
+	if last != nil {
+		b.Leaf = t.leafOf(last)
+	}
+	return r.distrusted(b)
+}
+
+// Leave waits until all that was recorded on the track is durable and ends the recorder's part in it. The track itself
+// ends with its session.
+func (t *Track) Leave(ctx context.Context) error {
+	if t.name == entry.MainTrack {
+		return errors.New("leaving a track: main is left by closing the session")
+	}
+	select {
+	case <-t.write:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { t.write <- struct{}{} }()
+	t.mu.Lock()
+	next, failed := t.state.Next, t.failed
+	t.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	if err := t.acked(ctx, Span{next, next}); err != nil {
+		return err
+	}
+	r := record{kindLeft, entry.TimeOf(t.r.cfg.Now()), json.RawMessage("{}")}
+	if _, err := t.spool.append(0, r); err != nil {
+		return err
+	}
+	if err := t.spool.sync(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left = true
+	t.wake()
+	return nil
+}
