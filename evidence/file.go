@@ -1,0 +1,296 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/payload"
+)
+
+// Write writes a bundle. It refuses what Read would refuse, but verifies no signature and no proof.
+func Write(w io.Writer, b *Bundle) error {
+	if err := b.check(); err != nil {
+		return fmt.Errorf("writing evidence: %w", err)
+	}
+	if err := b.write(&archiver{w: w}); err != nil {
+		return fmt.Errorf("writing evidence: %w", err)
+	}
+	return nil
+}
+
+func (b *Bundle) write(a *archiver) error {
+	readme := b.Readme
+	if readme == nil {
+		readme = []byte(ReadmeText)
+	}
+	if err := errors.Join(a.add(fileManifest, b.manifest()), a.add(fileReadme, readme)); err != nil {
+		return err
+	}
+	if b.Trust != nil {
+		if err := a.add(fileTrust, b.Trust); err != nil {
+			return err
+		}
+	}
+	if err := a.add(fileCheckpoint, b.Checkpoint); err != nil {
+		return err
+	}
+	for _, l := range b.Leaves {
+		proof := Proof{Index: l.Index, Hashes: l.Proof, Checkpoint: b.Checkpoint}.Marshal()
+		if err := errors.Join(a.add(leafName(l.Index), l.Bytes), a.add(proofName(l.Index), proof)); err != nil {
+			return err
+		}
+	}
+	for _, blob := range b.Blobs {
+		if err := a.addLoaded(blobName(blob.SHA256), blob.Load, payload.MaxBlob); err != nil {
+			return err
+		}
+	}
+	for _, d := range b.Disclosed {
+		if err := a.addLoaded(d.name(), d.Load, maxDisclosure); err != nil {
+			return err
+		}
+	}
+	return a.finish()
+}
+
+func (a *archiver) addLoaded(name string, load func() ([]byte, error), max int) error {
+	content, err := load()
+	if err != nil {
+		return fmt.Errorf("loading %s: %w", name, err)
+	}
+	if len(content) > max {
+		return fmt.Errorf("%s: %d bytes, at most %d", name, len(content), max)
+	}
+	return a.add(name, content)
+}
+
+// Read reads a bundle. Its error is a *FormatError that names the first place that is not as in an intact bundle, or a
+// *ReadError if r fails. Leaves are held in memory; blobs and disclosures are read from r when they are loaded.
+//
+// What was read is written again and compared: so every byte of the file is accounted for, and no content has two
+// spellings between which something could hide.
+func Read(r io.ReaderAt, size int64) (*Bundle, error) {
+	found, err := sections(r, size, sizeLimit)
+	if err != nil {
+		return nil, err
+	}
+	rd := reader{r: r, b: &Bundle{}, rest: found}
+	if err := rd.read(); err != nil {
+		return nil, err
+	}
+	if err := rd.b.check(); err != nil {
+		return nil, &FormatError{Why: err.Error()}
+	}
+	a := &archiver{w: newComparer(r, size)}
+	if err := rd.b.write(a); err != nil {
+		var format *FormatError
+		if errors.As(err, &format) && len(a.members) > 0 {
+			format.File = a.members[len(a.members)-1].name
+		}
+		if format != nil {
+			return nil, format
+		}
+		return nil, err
+	}
+	return rd.b, nil
+}
+
+// sizeLimit is how large a file may be, by its name.
+func sizeLimit(name string) (int64, bool) {
+	switch name {
+	case fileManifest:
+		return maxManifest, true
+	case fileReadme:
+		return maxReadme, true
+	case fileTrust:
+		return maxTrust, true
+	case fileCheckpoint:
+		return maxCheckpoint, true
+	}
+	for _, dir := range []struct {
+		prefix string
+		max    int64
+	}{{dirLeaf, entry.MaxLeaf}, {dirProof, maxProof}, {dirBlob, int64(payload.MaxBlob)}, {dirDisclosed, maxDisclosure}} {
+		if strings.HasPrefix(name, dir.prefix) {
+			return dir.max, true
+		}
+	}
+	return 0, false
+}
+
+// A reader takes files in the order in which Write has them. That names are spelt right it leaves to the comparison.
+type reader struct {
+	r    io.ReaderAt
+	b    *Bundle
+	rest []section
+}
+
+func (rd *reader) read() error {
+	manifest, err := rd.take(fileManifest)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(manifest), "\n"), "\n")
+	if lines[0] != formatLine || len(lines) < 3 {
+		return &FormatError{File: fileManifest, Offset: localSize + int64(len(fileManifest)), Why: fmt.Sprintf("not %q, an origin and sessions", formatLine)}
+	}
+	rd.b.Origin, rd.b.Sessions = lines[1], lines[2:]
+	if rd.b.Readme, err = rd.take(fileReadme); err != nil {
+		return err
+	}
+	if rd.next("trust") {
+		if rd.b.Trust, err = rd.take(fileTrust); err != nil {
+			return err
+		}
+	}
+	if rd.b.Checkpoint, err = rd.take(fileCheckpoint); err != nil {
+		return err
+	}
+	for rd.next(dirLeaf) {
+		if err := rd.leaf(); err != nil {
+			return err
+		}
+	}
+	for rd.next(dirBlob) {
+		if err := rd.blob(); err != nil {
+			return err
+		}
+	}
+	for rd.next(dirDisclosed) {
+		if err := rd.disclosed(); err != nil {
+			return err
+		}
+	}
+	if len(rd.rest) > 0 {
+		return &FormatError{File: rd.rest[0].name, Offset: rd.rest[0].offset, Why: "a file out of its place"}
+	}
+	return nil
+}
+
+func (rd *reader) next(prefix string) bool {
+	return len(rd.rest) > 0 && strings.HasPrefix(rd.rest[0].name, prefix)
+}
+
+// take reads the next file, which must have this name.
+func (rd *reader) take(name string) ([]byte, error) {
+	if len(rd.rest) == 0 || rd.rest[0].name != name {
+		e := &FormatError{Why: fmt.Sprintf("file %s is missing here", name)}
+		if len(rd.rest) > 0 {
+			e.Offset = rd.rest[0].offset
+		}
+		return nil, e
+	}
+	s := rd.rest[0]
+	rd.rest = rd.rest[1:]
+	return rd.content(s)
+}
+
+func (rd *reader) content(s section) ([]byte, error) {
+	b := make([]byte, s.size)
+	if _, err := rd.r.ReadAt(b, s.start); err != nil && (err != io.EOF || s.size != 0) {
+		if err != io.EOF {
+			return nil, &ReadError{err}
+		}
+	}
+	return b, nil
+}
+
+func (rd *reader) leaf() error {
+	s := rd.rest[0]
+	index, ok := parseIndex(strings.TrimPrefix(s.name, dirLeaf))
+	if !ok {
+		return &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not leaf/ and an index of 20 digits"}
+	}
+	if len(rd.b.Leaves) == MaxLeaves {
+		return &FormatError{File: s.name, Offset: s.offset, Why: fmt.Sprintf("more than %d leaves", MaxLeaves)}
+	}
+	leaf, err := rd.take(leafName(index))
+	if err != nil {
+		return err
+	}
+	var at section
+	if len(rd.rest) > 0 {
+		at = rd.rest[0]
+	}
+	raw, err := rd.take(proofName(index))
+	if err != nil {
+		return err
+	}
+	p, err := ParseProof(raw)
+	if err != nil {
+		return &FormatError{File: at.name, Offset: at.start, Why: err.Error()}
+	}
+	// SPEC: evidence.md: every proof is under the bundle's one checkpoint.
+	if p.Index != index || !bytes.Equal(p.Checkpoint, rd.b.Checkpoint) {
+		return &FormatError{File: at.name, Offset: at.start, Why: "proof of another leaf, or under another checkpoint than the bundle's"}
+	}
+	rd.b.Leaves = append(rd.b.Leaves, Leaf{Index: index, Bytes: leaf, Proof: p.Hashes})
+	return nil
+}
+
+func (rd *reader) blob() error {
+	s := rd.rest[0]
+	raw, err := hex.DecodeString(strings.TrimPrefix(s.name, dirBlob))
+	if err != nil || len(raw) != len(entry.Hash{}) {
+		return &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not blob/ and 64 hexadecimal digits"}
+	}
+	load := func() ([]byte, error) { return rd.content(s) }
+	rd.b.Blobs = append(rd.b.Blobs, Blob{SHA256: entry.Hash(raw), Size: int64(s.size), Load: load})
+	rd.rest = rd.rest[1:]
+	return nil
+}
+
+func (rd *reader) disclosed() error {
+	s := rd.rest[0]
+	bad := &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not disclosed/INDEX-EVENT-SLOT.json"}
+	rest, ok := strings.CutSuffix(strings.TrimPrefix(s.name, dirDisclosed), jsonSuffix)
+	parts := strings.SplitN(rest, "-", 3)
+	if !ok || len(parts) != 3 {
+		return bad
+	}
+	index, ok := parseIndex(parts[0])
+	event, err := strconv.ParseUint(parts[1], 10, 16)
+	if !ok || err != nil || len(parts[1]) != 3 {
+		return bad
+	}
+	load := func() ([]byte, error) { return rd.content(s) }
+	rd.b.Disclosed = append(rd.b.Disclosed, Disclosed{Index: index, Event: int(event), Slot: strings.ReplaceAll(parts[2], ".", "/"), Load: load})
+	rd.rest = rd.rest[1:]
+	return nil
+}
+
+func parseIndex(s string) (uint64, bool) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil && len(s) == 20 && n <= math.MaxInt64
+}
+
+func marshalDisclosure(d payload.Disclosure) ([]byte, error) {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("writing a disclosure: %w", err)
+	}
+	return b, nil
+}
+
+// ReadmeText is what README.txt says unless the exporter says otherwise.
+const ReadmeText = `This file is evidence of sessions of a steno log. It is a zip archive without compression.
+
+To verify it you need a trust file that you got from somebody you trust, not from whoever gave you this file (a file
+"trust" in here is for information only). No network is needed:
+
+    steno-verify --trust TRUSTFILE THISFILE
+
+By hand: leaf/N is an entry. Its first lines are text; after an empty line stand two signatures, the recorder's and the
+log's, as https://c2sp.org/signed-note describes. proof/N.tlog-proof (https://c2sp.org/tlog-proof) leads from the SHA-256
+of a zero byte and the leaf to the root in the checkpoint, which the log has signed. Every entry's fifth line is the SHA-256
+of the text of the entry before it. blob/ holds sealed content, which the entries name by SHA-256. disclosed/ shows parts
+of it in clear, each with what is needed to check it against the entry.
+`

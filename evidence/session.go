@@ -1,0 +1,316 @@
+package evidence
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/trust"
+)
+
+// A Session judges the entries of one session, wherever they were read: in a bundle or in a whole log. It is given them
+// in any order (the log's is the cheapest), then what the log itself said of the session, and then judges.
+//
+// What it holds grows with the number of the session's entries, by about 100 bytes each.
+type Session struct {
+	ID       string
+	anchors  entry.Anchors
+	tracks   map[string]*track
+	admitted []said[entry.Admitted]
+	verdicts []said[entry.Verdict]
+	alerts   []AlertReport
+	passed   map[CheckID]int
+	findings []Finding
+	opened   *entry.SessionOpen
+	closed   *entry.SessionClose
+	closedAt uint64 // log index
+	actions  map[string]openAction
+	intents  uint64
+	marks    []Gap // that events themselves tell of
+	embedded []embedded
+}
+
+// A said is something that the log said, and where.
+type said[T any] struct {
+	where Where
+	index uint64
+	value T
+}
+
+type openAction struct {
+	track string
+	seq   uint64
+}
+
+// An embedded is a checkpoint in an event.
+type embedded struct {
+	where Where
+	index uint64
+	note  string
+}
+
+// A track is the chain of one recorder, as far as it could be followed.
+type track struct {
+	chain  *entry.Track // nil before the opening entry
+	open   entry.Recorder
+	points []point // accepted entries, by sequence number
+	early  []arrived
+	broken bool // something was found; what follows would only echo it
+	from   entry.Time
+	until  entry.Time
+	first  uint64
+	last   uint64
+	again  int // repeats
+}
+
+type point struct {
+	seq, next, index uint64
+	hash             entry.Hash
+}
+
+type arrived struct {
+	index uint64
+	entry *entry.Entry
+}
+
+// NewSession begins to judge a session.
+func NewSession(t *trust.Trust, id string) *Session {
+	return &Session{
+		ID: id, anchors: t.Anchors(), tracks: map[string]*track{}, actions: map[string]openAction{},
+		passed: map[CheckID]int{},
+	}
+}
+
+func (s *Session) find(check CheckID, outcome Outcome, where Where, detail string) {
+	s.findings = append(s.findings, Finding{Check: check, Outcome: outcome, Where: where, Detail: detail})
+}
+
+// Add takes an entry of the session. Its receipt has been verified.
+func (s *Session) Add(index uint64, e *entry.Entry) {
+	t := s.tracks[e.Track]
+	if t == nil {
+		t = &track{}
+		s.tracks[e.Track] = t
+	}
+	if s.take(t, arrived{index, e}) {
+		s.drain(t)
+	}
+}
+
+// take puts an entry into its place on the chain, and tells whether the chain has grown.
+func (s *Session) take(t *track, a arrived) (grown bool) {
+	e := a.entry
+	switch {
+	case t.broken:
+	case t.chain == nil && e.Seq > 0, t.chain != nil && e.Seq > t.chain.Next:
+		// A failed append can leave entries in the log whose predecessors follow later. Judge tells what never came.
+		t.early = append(t.early, a)
+	case t.chain == nil:
+		return s.begin(t, a)
+	case e.Seq < t.chain.Next:
+		s.again(t, a)
+	default:
+		return s.extend(t, a)
+	}
+	return false
+}
+
+// drain takes what came early, as far as it fits now.
+func (s *Session) drain(t *track) {
+	for grown := true; grown && len(t.early) > 0; {
+		grown = false
+		waiting := t.early
+		t.early = nil
+		for _, a := range waiting {
+			grown = s.take(t, a) || grown
+		}
+	}
+}
+
+func (s *Session) begin(t *track, a arrived) bool {
+	chain, err := s.anchors.Open(a.entry, a.entry.Received.Time)
+	if err != nil {
+		t.broken = true
+		s.find(checkOf(err), Failed, placeOf(a.index, a.entry).at(err), "opening of the track: "+detail(err))
+		return false
+	}
+	t.chain = chain
+	s.passed[CheckEnrolment]++
+	var open entry.SessionOpen // has all members of track.open but main
+	if err := a.entry.Events[0].Decode(&open); err != nil {
+		t.broken = true
+		s.find(CheckEntries, Failed, placeOf(a.index, a.entry), err.Error())
+		return false
+	}
+	t.open = open.Recorder
+	if a.entry.Track == entry.MainTrack {
+		s.opened = &open
+	}
+	s.accept(t, a)
+	return true
+}
+
+func (s *Session) extend(t *track, a arrived) bool {
+	err := t.chain.Check(a.entry)
+	if err == nil {
+		err = a.entry.VerifyRecorder(t.chain.Verifier)
+	}
+	if err != nil {
+		t.broken = true
+		s.find(checkOf(err), Failed, placeOf(a.index, a.entry).at(err), detail(err))
+		return false
+	}
+	t.chain.Extend(a.entry)
+	s.accept(t, a)
+	return true
+}
+
+// again judges an entry whose sequence number is taken.
+func (s *Session) again(t *track, a arrived) {
+	where := placeOf(a.index, a.entry)
+	if err := a.entry.VerifyRecorder(t.chain.Verifier); err != nil {
+		s.find(checkOf(err), Failed, where.at(err), detail(err))
+		return
+	}
+	s.passed[CheckRecorder]++
+	i, known := slices.BinarySearchFunc(t.points, a.entry.Seq, func(p point, seq uint64) int { return cmp.Compare(p.seq, seq) })
+	if !known || t.points[i].hash != a.entry.Hash() {
+		// SPEC: entry.md: two different texts for one sequence number are equivocation, for every verifier.
+		s.find(CheckChain, Failed, where, "equivocation: the recorder has signed two texts for one sequence number")
+		return
+	}
+	// SPEC: entry.md: repeats of the identical text are benign, and the lowest index counts.
+	t.again++
+	if p := &t.points[i]; a.index < p.index {
+		p.index = a.index
+	}
+}
+
+// accept notes an entry that the chain was extended with.
+func (s *Session) accept(t *track, a arrived) {
+	e := a.entry
+	s.passed[CheckRecorder]++
+	s.passed[CheckChain]++
+	t.points = append(t.points, point{e.Seq, e.Next(), a.index, e.Hash()})
+	if received := e.Received.Time; len(t.points) == 1 {
+		t.from, t.until, t.first, t.last = received, received, a.index, a.index
+	} else {
+		t.from, t.until = min(t.from, received), max(t.until, received)
+		t.first, t.last = min(t.first, a.index), max(t.last, a.index)
+	}
+	for i, ev := range e.Events {
+		where := placeOf(a.index, e)
+		where.Seq, where.Event = ptr(e.Seq+uint64(i)), &i
+		if err := s.event(where, a.index, ev); err != nil {
+			s.find(CheckEntries, Failed, where, err.Error())
+		}
+	}
+}
+
+// event notes what the verdict needs of an event.
+func (s *Session) event(where Where, index uint64, ev entry.Event) error {
+	switch ev.Type {
+	case entry.TypeSessionOpen, entry.TypeTrackOpen:
+		var v entry.SessionOpen
+		if err := ev.Decode(&v); err != nil {
+			return err
+		}
+		s.embed(where, index, v.Checkpoint)
+	case entry.TypeSessionRoll:
+		var v entry.SessionRoll
+		if err := ev.Decode(&v); err != nil {
+			return err
+		}
+		s.embed(where, index, v.Checkpoint)
+		if v.OnFailure == "spool" {
+			s.marks = append(s.marks, Gap{Kind: "spooled", Track: where.Track, Seq: where.Seq})
+		}
+		if v.Why == "restart" {
+			s.marks = append(s.marks, Gap{Kind: "restarted", Track: where.Track, Seq: where.Seq})
+		}
+	case entry.TypeSessionClose:
+		s.closed, s.closedAt = new(entry.SessionClose), index
+		return ev.Decode(s.closed)
+	case entry.TypeActionIntent:
+		s.intents++
+		s.actions[actionOf(ev)] = openAction{where.Track, *where.Seq}
+	case entry.TypeActionResult, entry.TypeActionReject, entry.TypeActionSettle:
+		delete(s.actions, actionOf(ev))
+	}
+	return nil
+}
+
+func (s *Session) embed(where Where, index uint64, note entry.Text) {
+	if note != "" {
+		s.embedded = append(s.embedded, embedded{where, index, string(note)})
+	}
+}
+
+// actionOf is the member action of an event about one. In the one form of events every quote inside a string is escaped,
+// and no object in these events has a member of that name, so that the pattern finds nothing but the member.
+func actionOf(ev entry.Event) string {
+	_, rest, _ := bytes.Cut(ev.Raw, []byte(`"action":"`))
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(id)
+}
+
+// Say takes the events of an entry of a system session that speak of this one. Its signature has been verified.
+func (s *Session) Say(index uint64, e *entry.Entry, event int) error {
+	where := placeOf(index, e)
+	where.Seq, where.Event = ptr(e.Seq+uint64(event)), &event
+	v, err := e.Events[event].Value()
+	if err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case *entry.Admitted:
+		s.admitted = append(s.admitted, said[entry.Admitted]{where, index, *v})
+	case *entry.Verdict:
+		s.verdicts = append(s.verdicts, said[entry.Verdict]{where, index, *v})
+	case *entry.Alert:
+		s.alerts = append(s.alerts, AlertReport{index, string(v.Alert), string(v.Severity)})
+	}
+	return nil
+}
+
+// Mentions is the session that a system event says something of to Session.Say, or "".
+func Mentions(ev entry.Event) string {
+	switch ev.Type {
+	case entry.TypeAdmitted, entry.TypeVerdict, entry.TypeAlert:
+		// One top-level member of that name, found as in actionOf.
+		_, rest, _ := bytes.Cut(ev.Raw, []byte(`"session":"`))
+		id, _, _ := bytes.Cut(rest, []byte(`"`))
+		return string(id)
+	}
+	return ""
+}
+
+// checkOf is the check that an error of package entry belongs to.
+func checkOf(err error) CheckID {
+	var e *entry.Error
+	if !errors.As(err, &e) {
+		return CheckEntries
+	}
+	switch e.Code {
+	case entry.BadEnrolment, entry.StrangeEnroller, entry.EnrolmentExpired, entry.EnrolmentMismatch:
+		return CheckEnrolment
+	case entry.BadSignature, entry.OtherRecorder:
+		return CheckRecorder
+	case entry.WrongPrev, entry.Hole, entry.SeqBehind, entry.TrackClosed:
+		return CheckChain
+	case entry.OtherSession:
+		return CheckTracks
+	}
+	return CheckEntries
+}
+
+// detail is an error's explanation with its code.
+func detail(err error) string {
+	var e *entry.Error
+	if errors.As(err, &e) {
+		return e.Detail() + " (" + string(e.Code) + ")"
+	}
+	return err.Error()
+}

@@ -1,0 +1,385 @@
+package evidence
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/payload"
+	"github.com/stenolog/steno/trust"
+)
+
+// Options are what a caller demands beyond soundness.
+type Options struct {
+	// SignedBy lists the holders of recorders' keys that are good enough for every track; empty accepts all. Leaving
+	// operator out demands that no track rests on the word of whoever runs the log.
+	SignedBy []entry.Holder
+}
+
+// VerifyReader reads a bundle and verifies it. The error is a *ReadError: r could not be read, and there is nothing to
+// judge. What is no bundle, or a damaged one, is a report of exit 1.
+func VerifyReader(r io.ReaderAt, size int64, t *trust.Trust, opts Options) (Report, error) {
+	digest := sha256.New()
+	if _, err := io.Copy(digest, io.NewSectionReader(r, 0, size)); err != nil {
+		return Report{}, &ReadError{err}
+	}
+	b, err := Read(r, size)
+	var read *ReadError
+	if errors.As(err, &read) {
+		return Report{}, err
+	}
+	var report Report
+	if err != nil {
+		report = damaged(err, t)
+	} else {
+		report = Verify(b, t, opts)
+	}
+	report.Bundle = hex.EncodeToString(digest.Sum(nil))
+	return report, nil
+}
+
+// damaged is the report on a file that is no intact bundle.
+func damaged(err error, t *trust.Trust) Report {
+	r := newReport()
+	digest := t.Digest()
+	r.Origin, r.TrustDigest = t.Origin, hex.EncodeToString(digest[:])
+	f := Finding{Check: CheckBundle, Outcome: Failed, Detail: err.Error()}
+	var format *FormatError
+	if errors.As(err, &format) {
+		f.Where, f.Detail = Where{File: format.File, Offset: &format.Offset}, format.Why
+	}
+	r.conclude(nil, []Finding{f})
+	r.NotChecked = append(r.NotChecked, NotChecked{"everything-else", "the file is not an intact bundle, so nothing in it was judged"})
+	return r
+}
+
+// A verification is the state of one Verify.
+type verification struct {
+	b        *Bundle
+	t        *trust.Trust
+	cp       trust.Checkpoint
+	sessions map[string]*Session
+	system   map[string]*systemTrack
+	entries  map[uint64]*entry.Entry
+	passed   map[CheckID]int
+	findings []Finding
+}
+
+// A systemTrack is what is here of a system session: some of its entries.
+type systemTrack struct {
+	texts map[uint64]entry.Hash // by sequence number
+	next  uint64
+	head  entry.Hash
+}
+
+// Verify judges a bundle by the keys in t alone.
+func Verify(b *Bundle, t *trust.Trust, opts Options) Report {
+	v := &verification{
+		b: b, t: t, sessions: map[string]*Session{}, system: map[string]*systemTrack{}, entries: map[uint64]*entry.Entry{},
+		passed: map[CheckID]int{CheckBundle: 1},
+	}
+	r := newReport()
+	digest := t.Digest()
+	r.Origin, r.TrustDigest = t.Origin, hex.EncodeToString(digest[:])
+	if v.checkpoint() {
+		r.Checkpoint = &CheckpointInfo{v.cp.Size, v.cp.Root}
+		for _, id := range b.Sessions {
+			v.sessions[id] = NewSession(t, id)
+		}
+		for _, l := range b.Leaves {
+			v.leaf(l)
+		}
+		v.judge(&r)
+		v.blobs(&r)
+		v.disclosures(&r)
+		v.policy(&r, opts)
+	}
+	r.conclude(v.passed, v.findings)
+	r.NotChecked = v.notChecked(&r)
+	return r
+}
+
+func (v *verification) find(check CheckID, outcome Outcome, where Where, detail string) {
+	v.findings = append(v.findings, Finding{Check: check, Outcome: outcome, Where: where, Detail: detail})
+}
+
+func (v *verification) checkpoint() bool {
+	cp, err := v.t.OpenCheckpoint(v.b.Checkpoint)
+	if err == nil && v.b.Origin != v.t.Origin {
+		err = errors.New("the bundle is of another log than the one that is pinned")
+	}
+	if err != nil {
+		v.find(CheckCheckpoint, Failed, Where{File: fileCheckpoint}, err.Error())
+		return false
+	}
+	v.cp = cp
+	v.passed[CheckCheckpoint]++
+	// From here on every check runs, on however many things there are.
+	for _, id := range checkOrder()[2:] {
+		v.passed[id] += 0
+	}
+	return true
+}
+
+// leaf judges what can be judged of a leaf by itself, and hands the entry to its session.
+func (v *verification) leaf(l Leaf) {
+	where := Where{File: leafName(l.Index), Index: &l.Index}
+	if err := (Proof{Index: l.Index, Hashes: l.Proof}).Verify(l.Bytes, v.cp.Size, v.cp.Root); err != nil {
+		v.find(CheckInclusion, Failed, where, err.Error())
+		return
+	}
+	v.passed[CheckInclusion]++
+	e, err := entry.Parse(l.Bytes)
+	if err != nil {
+		v.find(CheckEntries, Failed, where.at(err), detail(err))
+		return
+	}
+	where = placeOf(l.Index, e)
+	if e.Origin != v.t.Origin {
+		v.find(CheckEntries, Failed, where, "the entry was made for another log")
+		return
+	}
+	v.passed[CheckEntries]++
+	if err := v.t.VerifyReceived(e); err != nil {
+		v.find(CheckReceived, Failed, where.at(err), detail(err))
+		return
+	}
+	v.passed[CheckReceived]++
+	v.entries[l.Index] = e
+	if e.Track == entry.SystemTrack {
+		v.systemEntry(l.Index, e)
+		return
+	}
+	s := v.sessions[e.Session]
+	if s == nil {
+		v.find(CheckTracks, Failed, where, "an entry of a session that the bundle does not name")
+		return
+	}
+	s.Add(l.Index, e)
+}
+
+// systemEntry judges an entry of the log's own. Only some of a system session are in a bundle, so that its chain is
+// followed where two of them stand next to each other; an audit follows it all.
+func (v *verification) systemEntry(index uint64, e *entry.Entry) {
+	where := placeOf(index, e)
+	key, err := v.t.Anchors().System.Verifier(e.Recorder.Name, e.Recorder.Hash)
+	if err != nil {
+		v.find(CheckSystem, Failed, where, "an entry of the log's own that is signed by no pinned system key")
+		return
+	}
+	if err := e.VerifyRecorder(key); err != nil {
+		v.find(CheckSystem, Failed, where.at(err), detail(err))
+		return
+	}
+	s := v.system[e.Session]
+	if s == nil {
+		s = &systemTrack{texts: map[uint64]entry.Hash{}}
+		v.system[e.Session] = s
+	}
+	hash := e.Hash()
+	known, taken := s.texts[e.Seq]
+	switch {
+	case taken && known == hash:
+		return
+	case taken || e.Seq < s.next:
+		v.find(CheckSystem, Failed, where, "equivocation: the log has signed two texts for one sequence number of its own")
+		return
+	case e.Seq == s.next && e.Prev != s.head:
+		v.find(CheckSystem, Failed, where, "previous hash is not that of the entry before in the log's own session")
+		return
+	}
+	s.texts[e.Seq], s.next, s.head = hash, e.Next(), hash
+	v.passed[CheckSystem]++
+	for i, ev := range e.Events {
+		if s := v.sessions[Mentions(ev)]; s != nil {
+			if err := s.Say(index, e, i); err != nil {
+				v.find(CheckSystem, Failed, where, err.Error())
+			}
+		}
+	}
+}
+
+func (v *verification) judge(r *Report) {
+	for _, id := range v.b.Sessions {
+		s := v.sessions[id]
+		report, findings := s.Judge(v.t)
+		r.Sessions = append(r.Sessions, report)
+		v.findings = append(v.findings, findings...)
+		for id, n := range s.passed {
+			v.passed[id] += n
+		}
+		for _, m := range s.embedded { // a view of the same size with another root is a split view
+			if cp, err := v.t.OpenCheckpoint([]byte(m.note)); err == nil && cp.Size == v.cp.Size && cp.Root != v.cp.Root {
+				v.find(CheckEmbedded, Failed, m.where, "split view: the recorder was shown another root for the size of this checkpoint")
+			}
+		}
+	}
+}
+
+// blobs checks sealed bytes against the entries that name them.
+func (v *verification) blobs(r *Report) {
+	named := map[entry.Hash]uint64{} // sizes
+	where := map[entry.Hash][]string{}
+	for _, e := range v.entries {
+		for _, b := range e.Blobs {
+			named[b.SHA256] = b.Size
+			where[b.SHA256] = append(where[b.SHA256], e.Session)
+		}
+	}
+	included := map[string]int{}
+	for _, b := range v.b.Blobs {
+		place := Where{File: blobName(b.SHA256)}
+		size, ok := named[b.SHA256]
+		if !ok {
+			v.find(CheckBlobs, Failed, place, "no entry here names these bytes")
+			continue
+		}
+		content, err := b.Load()
+		if err != nil {
+			v.find(CheckBlobs, Failed, place, err.Error())
+			continue
+		}
+		if uint64(len(content)) != size || sha256.Sum256(content) != b.SHA256 {
+			v.find(CheckBlobs, Failed, place, "not the bytes that the entry names")
+			continue
+		}
+		v.passed[CheckBlobs]++
+		for _, session := range where[b.SHA256] {
+			included[session]++
+		}
+	}
+	for i := range r.Sessions {
+		p := &r.Sessions[i].Payloads
+		for _, e := range v.entries {
+			if e.Session == r.Sessions[i].Session {
+				p.Blobs += len(e.Blobs)
+			}
+		}
+		p.Included = included[r.Sessions[i].Session]
+	}
+}
+
+func (v *verification) disclosures(r *Report) {
+	for _, d := range v.b.Disclosed {
+		where := Where{File: d.name(), Index: &d.Index, Event: &d.Event, Member: d.Slot}
+		session, err := v.disclosure(d)
+		if err != nil {
+			v.find(CheckDisclosures, Failed, where, err.Error())
+			continue
+		}
+		v.passed[CheckDisclosures]++
+		for i := range r.Sessions {
+			if r.Sessions[i].Session == session {
+				r.Sessions[i].Payloads.Disclosed++
+			}
+		}
+	}
+}
+
+func (v *verification) disclosure(d Disclosed) (session string, err error) {
+	e := v.entries[d.Index]
+	if e == nil || d.Event >= len(e.Events) {
+		return "", errors.New("the event that it belongs to is not here")
+	}
+	p, err := payloadAt(e.Events[d.Event], d.Slot)
+	if err != nil {
+		return "", err
+	}
+	_, err = d.Open(p)
+	return e.Session, err
+}
+
+// Open loads a disclosure and verifies it against the payload that stands in the event.
+func (d Disclosed) Open(p *entry.Payload) (payload.Shown, error) {
+	raw, err := d.Load()
+	if err != nil {
+		return payload.Shown{}, fmt.Errorf("loading: %w", err)
+	}
+	var disclosure payload.Disclosure
+	if err := json.Unmarshal(raw, &disclosure); err != nil {
+		return payload.Shown{}, err
+	}
+	return payload.VerifyDisclosure(payload.RefOf(p), disclosure)
+}
+
+// payloadAt is the payload in an event under a path of members, such as "model/parameters".
+func payloadAt(ev entry.Event, slot string) (*entry.Payload, error) {
+	raw := json.RawMessage(ev.Raw)
+	for name := range strings.SplitSeq(slot, "/") {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(raw, &object) != nil || object[name] == nil {
+			return nil, errors.New("the event has no such payload")
+		}
+		raw = object[name]
+	}
+	p := new(entry.Payload)
+	if err := json.Unmarshal(raw, p); err != nil || p.Commitment == nil && p.Parts == nil {
+		return nil, errors.New("the event has no such payload")
+	}
+	return p, nil
+}
+
+func (v *verification) policy(r *Report, opts Options) {
+	for _, s := range r.Sessions {
+		for _, t := range s.Tracks {
+			if len(opts.SignedBy) > 0 && !slices.Contains(opts.SignedBy, t.SignedBy) {
+				v.find(CheckPolicy, Unmet, Where{Session: s.Session, Track: t.Track, Index: &t.FirstIndex},
+					fmt.Sprintf("the track is signed by a key that the %s holds, which was not accepted", t.SignedBy))
+				continue
+			}
+			v.passed[CheckPolicy]++
+		}
+	}
+}
+
+// notChecked says what a reader may take for granted and must not.
+func (v *verification) notChecked(r *Report) []NotChecked {
+	out := []NotChecked{
+		{"outside", "whether anything was done outside this record: no log can know"},
+		{"uniqueness", "whether the log holds other entries of these sessions than those here: a full audit or an auditing cosigner tells"},
+		{"witnesses", "cosignatures on the checkpoint: whether others saw the same log rests on the log's key alone"},
+		{"external-time", "external time: every time here is the word of the log or of a recorder"},
+		{"numbering", "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells"},
+	}
+	sealed, absent := 0, 0
+	for _, s := range r.Sessions {
+		sealed += s.Payloads.Blobs
+		absent += s.Payloads.Blobs - s.Payloads.Included
+	}
+	if sealed > 0 {
+		out = append(out, NotChecked{"sealed-content", fmt.Sprintf("what is sealed in %d pieces of content, beyond %d disclosures: it is committed to, and takes a key to read",
+			sealed, v.passed[CheckDisclosures])})
+	}
+	if absent > 0 {
+		out = append(out, NotChecked{"absent-content", fmt.Sprintf("%d pieces of sealed content are not in the file", absent)})
+	}
+	if v.b.Trust != nil {
+		why := "the trust file in the bundle: it is the one that was pinned, and was not used"
+		if sha256.Sum256(v.b.Trust) != v.t.Digest() {
+			why = "the trust file in the bundle: it is another one than was pinned, and was not used"
+		}
+		out = append(out, NotChecked{"trust-file", why})
+	}
+	return append(out, NotChecked{"readme", "README.txt in the bundle: it is for reading, and whoever made the file can write into it what they like"})
+}
+
+// Indexes lists the log indexes of a bundle's leaves by session, for a reader that wants to show them.
+func (b *Bundle) Indexes() map[string][]uint64 {
+	out := map[string][]uint64{}
+	for _, l := range b.Leaves {
+		if e, err := entry.Parse(l.Bytes); err == nil {
+			out[e.Session] = append(out[e.Session], l.Index)
+		}
+	}
+	for _, session := range slices.Collect(maps.Keys(out)) {
+		slices.Sort(out[session])
+	}
+	return out
+}
