@@ -1,0 +1,181 @@
+package mcp
+
+import (
+	"context"
+
+	"github.com/stenolog/steno/entry"
+)
+
+// outgoing is a line of the client on its way to the server.
+type outgoing struct {
+	line    line
+	call    *call   // of a request
+	cancels string  // key of the request that a notification cancels
+	intent  *ticket // of a privileged request
+}
+
+func (o outgoing) privileged() bool { return o.intent != nil }
+
+// serveClient takes what the client has sent since it last looked, until the client ends or can't be answered any more.
+func (r *relay) serveClient(ctx context.Context) {
+	defer close(r.clientDone)
+	defer func() { _ = r.server.w.Close() }() // the server may have closed its end
+	for {
+		batch, ok := r.fromClient.takeAll()
+		if !ok {
+			return
+		}
+		r.clientBatch(ctx, batch)
+		if r.client.failed.Load() || r.journal.stopped() != nil {
+			r.fromClient.close()
+		}
+	}
+}
+
+// clientBatch passes lines on in the order in which they came. A call waits for the log, and what came after it waits with
+// it: a later line must not overtake the call on which it may depend. All calls of a batch wait together, so that a burst
+// of parallel calls costs one acknowledgement.
+func (r *relay) clientBatch(ctx context.Context, batch []line) {
+	var out []outgoing
+	var waiting int64 // bytes of calls
+	var last *ticket
+	for _, l := range batch {
+		o, ok := r.admit(l)
+		if !ok {
+			continue
+		}
+		if o.privileged() {
+			last = o.intent
+			waiting += int64(len(l.raw))
+		} else if last == nil {
+			r.forward(o)
+			continue
+		}
+		out = append(out, o)
+	}
+	if last == nil {
+		return
+	}
+	bad := r.permit(ctx, last, waiting)
+	for _, o := range out {
+		if o.privileged() && bad != nil {
+			r.refuseCall(o, bad)
+		} else {
+			r.forward(o)
+		}
+	}
+}
+
+// admit reads a line and records it. It is false if the line goes no further.
+func (r *relay) admit(l line) (outgoing, bool) {
+	if l.blank() {
+		return outgoing{}, false
+	}
+	if l.tooLong {
+		return r.refuseLine(l, &refusal{why: "too-large", code: codeInvalidRequest, text: "line is too long"})
+	}
+	m, bad := parse(l.text(), true)
+	if bad != nil {
+		return r.refuseLine(l, bad)
+	}
+	if r.journal.stopped() != nil || r.client.failed.Load() {
+		r.refuseStopped(m)
+		return outgoing{}, false
+	}
+	switch m.kind {
+	case request:
+		return r.admitRequest(l, m)
+	case notification:
+		return r.admitNotification(l, m)
+	}
+	if !r.table.replied(m.key) {
+		r.journal.put(len(l.raw), r.dropped(fromAgent, l.text()))
+		return outgoing{}, false
+	}
+	r.journal.put(len(l.raw), r.message(fromAgent, "", "", l.text()))
+	return outgoing{line: l}, true
+}
+
+func (r *relay) admitRequest(l line, m message) (outgoing, bool) {
+	c := &call{id: m.id, key: m.key, method: m.method, token: progressToken(m.params)}
+	privileged := r.privileged[m.method]
+	if privileged {
+		c.action = r.nextAction()
+		c.tool = methodID(m.method)
+		if m.method == "tools/call" {
+			c.tool = toolName(m.params)
+		} else if c.tool == "" {
+			c.tool = "unnamed"
+		}
+	}
+	if bad := r.table.begin(c); bad != nil {
+		return r.refuseLine(l, bad)
+	}
+	if !privileged {
+		r.journal.put(len(l.raw), r.message(fromAgent, methodID(m.method), "", l.text()))
+		return outgoing{line: l, call: c}, true
+	}
+	return outgoing{line: l, call: c, intent: r.journal.put(len(l.raw), r.intent(c, l.text()))}, true
+}
+
+func (r *relay) admitNotification(l line, m message) (outgoing, bool) {
+	if r.privileged[m.method] {
+		// Some servers would carry it out all the same, and nobody would ever learn how it went.
+		return r.refuseLine(l, malformed(codeInvalidRequest, "a call needs an id", nil))
+	}
+	o := outgoing{line: l}
+	action := entry.ID("")
+	if m.method == "notifications/cancelled" {
+		o.cancels = memberKey(m.params, "requestId")
+		action = r.table.actionOf(o.cancels)
+	}
+	r.journal.put(len(l.raw), r.message(fromAgent, methodID(m.method), action, l.text()))
+	return o, true
+}
+
+// refuseLine records and answers what is not forwarded.
+func (r *relay) refuseLine(l line, bad *refusal) (outgoing, bool) {
+	r.journal.put(len(l.raw), r.rejectLine(bad, l))
+	r.answer(bad, "")
+	return outgoing{}, false
+}
+
+func (r *relay) refuseStopped(m message) {
+	if m.kind == request {
+		r.answer(&refusal{why: "recording-unavailable", code: codeStopped, text: "the session can no longer be recorded and has been stopped", id: m.id}, "")
+	}
+}
+
+// refuseCall ends a call that was not let through. The server has seen nothing of it.
+func (r *relay) refuseCall(o outgoing, bad *refusal) {
+	r.table.take(o.call)
+	r.journal.put(0, r.rejectCall(o.call))
+	r.answer(&refusal{why: bad.why, code: bad.code, text: bad.text, id: o.call.id}, o.call.action)
+}
+
+// forward writes a line to the server as it came.
+func (r *relay) forward(o outgoing) {
+	if o.cancels != "" {
+		if c := r.table.cancel(o.cancels); c != nil && c.privileged() {
+			// The server need not answer any more. If it does, the answer settles the action.
+			r.journal.put(0, r.noResult(c, unknownOutcome))
+		}
+	}
+	if o.call == nil {
+		r.server.write(o.line.raw)
+		return
+	}
+	outcome := unsentOutcome
+	if r.table.send(o.call, r.cfg.Now()) {
+		sent, ok := r.server.write(o.line.raw)
+		if ok {
+			return
+		}
+		if sent > 0 {
+			outcome = unknownOutcome
+		}
+	}
+	if r.table.take(o.call) {
+		r.abandon(o.call, outcome)
+	}
+}
