@@ -28,6 +28,16 @@ type spoolDir struct {
 // when there is none for another intent.
 func (d *spoolDir) reserve() int64 { return d.max / 4 }
 
+// Sizes at which a new segment is begun: of any, and of one in which nothing is left to be proven. A small spool needs
+// small segments, or what is proven would take the room of what is to come.
+const (
+	segmentBytes = 8 << 20
+	compactBytes = 256 << 10
+)
+
+func (d *spoolDir) segmentBytes() int64 { return min(segmentBytes, d.max/8) }
+func (d *spoolDir) compactBytes() int64 { return min(compactBytes, d.max/8) }
+
 const lockName = "lock"
 
 func openSpoolDir(path string, maxBytes int64, now func() time.Time) (*spoolDir, error) {

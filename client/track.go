@@ -12,8 +12,6 @@ import (
 	"github.com/stenolog/steno/recorder"
 )
 
-const segmentBytes = 8 << 20 // at which a new segment is begun
-
 // A Span is where events came to stand on their track: sequence numbers from Seq to below Next.
 type Span struct {
 	Seq, Next uint64
@@ -274,7 +272,7 @@ func (t *Track) newBuilder(keys payload.Keys) (*recorder.Track, error) {
 
 // maybeRotate begins a new segment when the active one is large. The caller has the right to write.
 func (t *Track) maybeRotate() error {
-	if t.spool.activeSize() < segmentBytes {
+	if t.spool.activeSize() < t.r.dir.segmentBytes() {
 		return nil
 	}
 	t.mu.Lock()

@@ -116,9 +116,6 @@ func (t *Track) verified(proven map[*item]bool, size uint64) error {
 	return nil
 }
 
-// compactBytes is the size above which a segment without anything unverified is replaced by a new one.
-const compactBytes = 256 << 10
-
 // settle removes the tracks that are done, and begins new segments where the old ones hold nothing but what was verified.
 func (r *Recorder) settle(tracks []*Track, any bool) error {
 	for _, t := range tracks {
@@ -134,7 +131,7 @@ func (r *Recorder) settle(tracks []*Track, any bool) error {
 			r.forget(t)
 			continue
 		}
-		if idle && any && t.spool.activeSize() > compactBytes {
+		if idle && any && t.spool.activeSize() > r.dir.compactBytes() {
 			if err := t.compact(); err != nil {
 				return err
 			}
