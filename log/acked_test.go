@@ -386,7 +386,8 @@ func TestACKED_closeUnderLoad(t *testing.T) {
 func TestACKED_closeResolvesEveryWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.tree.gate = make(chan struct{})
+		gate := make(chan struct{})
+		w.tree.gate = gate
 		l := w.open(t)
 		errs := make(chan error, 3)
 		for range 2 {
@@ -421,6 +422,7 @@ func TestACKED_closeResolvesEveryWaiter(t *testing.T) {
 		if unknown != 1 || not != 1 {
 			t.Errorf("%d unknown, %d not appended", unknown, not)
 		}
+		close(gate) // it comes back, to nobody
 	})
 }
 

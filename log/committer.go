@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -150,6 +151,9 @@ func (l *Log) commitAll() {
 			return
 		}
 		l.commit(batch)
+		// Callers who were just answered often come again at once. Let those that are ready to run do so, or the next batch
+		// would be the first of them alone. When nobody is ready this costs nothing.
+		runtime.Gosched()
 	}
 }
 

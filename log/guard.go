@@ -26,6 +26,7 @@ type guarded struct {
 	last storage.GuardState // as this process left it
 	// unsettled are states whose Swap failed in a way that does not say whether it happened, or still will.
 	unsettled []storage.GuardState
+	guardErr  error // of the last time it was asked
 }
 
 func (g *guarded) refuse(reason error, found checkpoint, err error) *RefusedError {
@@ -89,7 +90,7 @@ func (g *guarded) present(ctx context.Context) (storage.GuardState, error) {
 // published, and the note is in the guard.
 func (g *guarded) sign(ctx context.Context, size uint64, root storage.Hash) ([]byte, error) {
 	state, err := g.present(ctx)
-	if err != nil {
+	if g.guardErr = err; err != nil {
 		return nil, err
 	}
 	next := checkpoint{g.origin, size, root}
@@ -109,7 +110,10 @@ func (g *guarded) sign(ctx context.Context, size uint64, root storage.Hash) ([]b
 		return nil, err
 	}
 	to := storage.GuardState{Origin: g.origin, Size: size, Root: root, Note: msg}
-	return msg, g.swap(ctx, state, to)
+	if g.guardErr = g.swap(ctx, state, to); g.guardErr != nil {
+		return nil, g.guardErr
+	}
+	return msg, nil
 }
 
 func (g *guarded) swap(ctx context.Context, from, to storage.GuardState) error {

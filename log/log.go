@@ -184,7 +184,7 @@ type Health struct {
 	Queue          int           // leaves waiting
 	Stopped        error         // not nil: stopped for good
 	ReadOnly       string        // not empty: the disk is at its floor, and this is why
-	GuardError     error         // not nil: the guard could not be read
+	GuardError     error         // not nil: the guard could not be read or moved
 	PublishError   error         // not nil: the last attempt to sign or publish failed
 	Closing        bool
 }
@@ -232,18 +232,25 @@ func (l *Log) close(ctx context.Context) error {
 	// Order: nobody waits for an answer any more, or the answer is given here. Only then may the stores be cut off.
 	close(l.dead)
 	l.cancel()
-	helpers := make(chan struct{})
-	go func() {
-		l.workers.Wait()
-		close(helpers)
-	}()
-	err = errors.Join(err, within(ctx, helpers, "ending cosigners and stampers"))
+	if err == nil { // else the publisher may still start some
+		err = l.await(ctx)
+	}
 	if cerr := l.config.Sequencer.Close(ctx); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("closing the sequencer: %w", cerr))
 	}
 	l.metrics.unregister(l.config.Registerer)
 	l.config.Logger.Info("log closed", "origin", l.config.Origin, "size", l.Size(), "error", err)
 	return err
+}
+
+// await waits for cosigners and stampers, whose context has ended.
+func (l *Log) await(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		l.workers.Wait()
+		close(ended)
+	}()
+	return within(ctx, ended, "ending cosigners and stampers")
 }
 
 func within(ctx context.Context, done <-chan struct{}, what string) error {

@@ -50,9 +50,14 @@ func (d *disk) openTree(t testing.TB) *posix.Tree {
 
 func (d *disk) open(t testing.TB) *log.Log {
 	t.Helper()
+	return d.openEvery(t, 100*time.Millisecond)
+}
+
+func (d *disk) openEvery(t testing.TB, interval time.Duration) *log.Log {
+	t.Helper()
 	tree := d.openTree(t)
 	c := d.config()
-	c.Sequencer, c.Tree, c.Interval = tree, tree, 100*time.Millisecond
+	c.Sequencer, c.Tree, c.Interval = tree, tree, interval
 	l, err := log.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(errors.Join(err, tree.Close(context.Background())))
@@ -141,7 +146,7 @@ func BenchmarkAppendPosix(b *testing.B) {
 	for _, writers := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			d := newDisk(b)
-			l := d.open(b)
+			l := d.openEvery(b, log.DefaultInterval)
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			b.ResetTimer()

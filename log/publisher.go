@@ -130,7 +130,7 @@ func (p *publisher) signed(err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.guardErr, l.publishErr = err, err
+	l.guardErr, l.publishErr = l.guarded.guardErr, err
 }
 
 func (p *publisher) newRound(c checkpoint, msg []byte) *round {

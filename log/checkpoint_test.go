@@ -1,0 +1,64 @@
+package log
+
+import (
+	"crypto/sha256"
+	"strings"
+	"testing"
+
+	"github.com/stenolog/steno/log/tiles"
+)
+
+func TestParseCheckpoint(t *testing.T) {
+	good := checkpoint{"log.example/prod", 20852163, sha256.Sum256([]byte("root"))}
+	if got, err := parseCheckpoint(good.text()); err != nil || got != good {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	text := good.text()
+	lines := strings.SplitAfter(text, "\n")
+	for name, bad := range map[string]string{
+		"empty":                "",
+		"no last newline":      strings.TrimSuffix(text, "\n"),
+		"extension line":       text + "ext\n",
+		"empty origin":         "\n" + lines[1] + lines[2],
+		"origin with space":    "log example\n" + lines[1] + lines[2],
+		"origin with plus":     "log+example\n" + lines[1] + lines[2],
+		"origin not UTF-8":     "log\xff\n" + lines[1] + lines[2],
+		"leading zero":         lines[0] + "020852163\n" + lines[2],
+		"sign":                 lines[0] + "+20852163\n" + lines[2],
+		"not a number":         lines[0] + "many\n" + lines[2],
+		"too large":            checkpoint{good.Origin, tiles.MaxSize + 1, good.Root}.text(),
+		"beyond 64 bits":       lines[0] + "18446744073709551616\n" + lines[2],
+		"short root":           lines[0] + lines[1] + "AAAA\n",
+		"unpadded root":        strings.Replace(text, "=", "", 1),
+		"root with stray bits": strings.Replace(text, text[len(text)-3:], "B=\n", 1),
+		"CR":                   strings.ReplaceAll(text, "\n", "\r\n"),
+	} {
+		if c, err := parseCheckpoint(bad); err == nil && bad != text {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+func FuzzParseCheckpoint(f *testing.F) {
+	f.Add(checkpoint{"log.example/prod", 20852163, sha256.Sum256(nil)}.text())
+	f.Add("log.example/prod\n1\n\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := parseCheckpoint(text); err == nil && c.text() != text {
+			t.Errorf("%q was read as %q", text, c.text())
+		}
+	})
+}
+
+func FuzzParseRetired(f *testing.F) {
+	f.Add([]byte(retiredMagic + "log.example/next\n\nlog.example/prod\n1\nAAAA\n\n— x y\n"))
+	f.Fuzz(func(t *testing.T, mark []byte) {
+		r, ok := parseRetired(mark)
+		if !ok {
+			return
+		}
+		again, ok := parseRetired(r.state("log.example/prod", 1).Note)
+		if !ok || again.Successor != r.Successor || string(again.Note) != string(r.Note) {
+			t.Errorf("%q was read as %+v, and that as %+v", mark, r, again)
+		}
+	})
+}
