@@ -127,6 +127,7 @@ type sink struct {
 	err    error
 	part   int // bytes that are taken before err
 	closed bool
+	change sync.Cond
 	happen func(string)
 }
 
@@ -146,7 +147,17 @@ func (s *sink) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.change.Broadcast()
 	return nil
+}
+
+func (s *sink) untilClosed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change.L = &s.mu
+	for !s.closed {
+		s.change.Wait()
+	}
 }
 
 // take is what was written since the last take.
