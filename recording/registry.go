@@ -1,0 +1,423 @@
+package recording
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/storage"
+)
+
+// Keys in the heads view. Sessions that are alive are read at start, the others when somebody asks for them.
+const (
+	keyLive    = "l/" // + session: facts
+	keyClosed  = "c/" // + session: facts
+	keyAgent   = "a/" // + agent: agentFacts
+	keyEventID = "e/" // + session + "/" + event id: index and seq
+	keySystem  = "system"
+)
+
+// gateAll is every place at a session's gate.
+const gateAll = 1 << 20
+
+// A session is one session in memory: facts, and what lives only as long as the process.
+type session struct {
+	id string
+	// gate lets appends to tracks through side by side, and stops them all while the session is opened or closed: an
+	// append takes one place, an open or close all of them.
+	gate *semaphore.Weighted
+
+	mu    sync.Mutex // guards what follows
+	facts facts
+	heard time.Time // last heartbeat or entry, or the start of this process
+	// returned is set by a heartbeat after the session was given up, until the log has said so.
+	returned bool
+	locks    map[string]*semaphore.Weighted
+	// recent holds the receipts of each track's last entries, so that a repeat need not be looked up.
+	recent  map[string][]Receipt
+	ids     idSet
+	managed map[string]*managedTrack
+
+	// of the registry, under its mutex
+	users int
+	dirty bool
+}
+
+const recentEntries = 16
+
+// lock is the lock of a track: one append is in flight on it.
+func (s *session) lock(track string) *semaphore.Weighted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.locks[track]
+	if l == nil {
+		l = semaphore.NewWeighted(1)
+		s.locks[track] = l
+	}
+	return l
+}
+
+// view calls f with the facts as they are, which f must not keep.
+func (s *session) view(f func(*facts)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.facts)
+}
+
+// registry holds the sessions in memory, the agents' counters and the last system session, and writes them to Heads.
+type registry struct {
+	r *Recording
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	agents   map[string]*agentEntry
+	system   systemFacts
+	sysDirty bool
+	ids      []storage.Item // event ids that are not in Heads yet
+	changes  int            // leaves folded since the last snapshot
+
+	snapshots sync.Mutex // one at a time
+}
+
+type agentEntry struct {
+	facts agentFacts
+	dirty bool
+}
+
+func (g *registry) init(r *Recording) {
+	g.r, g.sessions, g.agents = r, map[string]*session{}, map[string]*agentEntry{}
+}
+
+func (g *registry) newSession(f facts) *session {
+	return &session{
+		id: f.Session, gate: semaphore.NewWeighted(gateAll), facts: f, heard: g.r.cfg.Now(),
+		locks: map[string]*semaphore.Weighted{}, recent: map[string][]Receipt{}, managed: map[string]*managedTrack{},
+	}
+}
+
+// acquire returns a session for use until release, from memory or Heads. With create, one that nobody knows comes back
+// empty; otherwise it is a Problem.
+func (g *registry) acquire(ctx context.Context, id string, create bool) (*session, error) {
+	if s := g.use(id); s != nil {
+		return s, nil
+	}
+	f, err := g.stored(ctx, id)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("reading session %s: %w", id, err)
+	}
+	known := err == nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[id]; s != nil { // somebody was faster
+		s.users++
+		return s, nil
+	}
+	switch {
+	case !known && !create:
+		return nil, problem(CodeUnknownSession, "there is no such session")
+	case !known && len(g.sessions) >= g.r.cfg.Limits.Sessions:
+		return nil, problem(CodeTooManySessions, "%d sessions are alive, no more are taken for now", len(g.sessions))
+	case !known:
+		f = newFacts(id)
+	}
+	s := g.newSession(f)
+	s.ids.complete = !known
+	s.users = 1
+	g.sessions[id] = s
+	return s, nil
+}
+
+func (g *registry) use(id string) *session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sessions[id]
+	if s != nil {
+		s.users++
+	}
+	return s
+}
+
+// stored reads a session from Heads.
+func (g *registry) stored(ctx context.Context, id string) (facts, error) {
+	for _, prefix := range []string{keyLive, keyClosed} {
+		b, err := g.r.cfg.Heads.Get(ctx, prefix+id)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return facts{}, err
+		}
+		f := newFacts(id)
+		if err := json.Unmarshal(b, &f); err != nil {
+			return facts{}, fmt.Errorf("decoding the heads of %s: %w", id, err)
+		}
+		return f, nil
+	}
+	return facts{}, storage.ErrNotFound
+}
+
+// release ends a use. A session that never got a first entry is forgotten.
+func (g *registry) release(s *session) {
+	s.mu.Lock()
+	empty := len(s.facts.Tracks) == 0
+	s.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.users--; s.users == 0 && empty {
+		delete(g.sessions, s.id)
+	}
+}
+
+// changed notes that a fold changed the session, and the event ids that it brought. Both in one step, so that a session
+// without changes has no ids that are not in Heads.
+func (g *registry) changed(s *session, ids []storage.Item) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.dirty = true
+	g.ids = append(g.ids, ids...)
+	g.changes++
+}
+
+// each calls f with every session in memory, holding none of the registry's locks.
+func (g *registry) each(f func(*session)) {
+	g.mu.Lock()
+	all := make([]*session, 0, len(g.sessions))
+	for _, s := range g.sessions {
+		s.users++
+		all = append(all, s)
+	}
+	g.mu.Unlock()
+	for _, s := range all {
+		f(s)
+		g.release(s)
+	}
+}
+
+// agent returns the counters of an agent.
+func (g *registry) agent(ctx context.Context, agent string) (agentFacts, error) {
+	g.mu.Lock()
+	a := g.agents[agent]
+	g.mu.Unlock()
+	if a != nil {
+		return a.facts, nil
+	}
+	b, err := g.r.cfg.Heads.Get(ctx, keyAgent+agent)
+	if errors.Is(err, storage.ErrNotFound) {
+		return agentFacts{}, nil
+	}
+	if err != nil {
+		return agentFacts{}, fmt.Errorf("reading the counters of an agent: %w", err)
+	}
+	var f agentFacts
+	if err := json.Unmarshal(b, &f); err != nil {
+		return agentFacts{}, fmt.Errorf("decoding the counters of an agent: %w", err)
+	}
+	return f, nil
+}
+
+// counted takes an admitted session of an agent in.
+func (g *registry) counted(agent string, f agentFacts) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.agents[agent]; a != nil && a.facts.Count >= f.Count {
+		return
+	}
+	g.agents[agent] = &agentEntry{facts: f, dirty: true}
+}
+
+// snapshot writes what changed to Heads, and lets go of sessions about which nothing is due.
+//
+// Order: the size is taken first. What is folded between that and the writing is in the snapshot too, and is folded again
+// after a restart, which changes nothing. Were the size taken last, a leaf could be missed.
+func (g *registry) snapshot(ctx context.Context) error {
+	return g.snapshotAt(ctx, g.r.flight.safe())
+}
+
+func (g *registry) snapshotAt(ctx context.Context, size uint64) error {
+	g.snapshots.Lock()
+	defer g.snapshots.Unlock()
+	w := g.collect()
+	err := w.encode()
+	if err == nil {
+		err = g.r.cfg.Heads.Apply(ctx, size, w.puts, w.deletes)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		g.restore(w)
+		return fmt.Errorf("writing heads: %w", err)
+	}
+	g.forget(w)
+	g.r.metrics.snapshots.Inc()
+	return nil
+}
+
+// A writing is one snapshot on its way.
+type writing struct {
+	sessions []*session
+	agents   map[string]agentFacts
+	system   systemFacts
+	sysDirty bool
+	ids      []storage.Item
+	puts     []storage.Item
+	deletes  []string
+}
+
+func (g *registry) collect() *writing {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := &writing{agents: map[string]agentFacts{}, system: g.system, sysDirty: g.sysDirty, ids: g.ids}
+	for _, s := range g.sessions {
+		if s.dirty {
+			s.dirty = false
+			s.users++
+			w.sessions = append(w.sessions, s)
+		}
+	}
+	for name, a := range g.agents {
+		if a.dirty {
+			a.dirty = false
+			w.agents[name] = a.facts
+		}
+	}
+	g.sysDirty, g.ids, g.changes = false, nil, 0
+	return w
+}
+
+func (w *writing) encode() error {
+	put := func(key string, v any) error {
+		b, err := json.Marshal(v)
+		w.puts = append(w.puts, storage.Item{Key: key, Value: b})
+		return err
+	}
+	for _, s := range w.sessions {
+		var err error
+		s.view(func(f *facts) {
+			here, other := keyClosed, keyLive
+			if !f.settled() {
+				here, other = other, here
+			}
+			w.deletes = append(w.deletes, other+s.id)
+			err = put(here+s.id, f)
+		})
+		if err != nil {
+			return fmt.Errorf("encoding session %s: %w", s.id, err)
+		}
+	}
+	for name, a := range w.agents {
+		if err := put(keyAgent+name, a); err != nil {
+			return err
+		}
+	}
+	w.puts = append(w.puts, w.ids...)
+	if w.sysDirty {
+		return put(keySystem, w.system)
+	}
+	return nil
+}
+
+// restore marks what a failed snapshot did not write. The registry is locked.
+func (g *registry) restore(w *writing) {
+	for _, s := range w.sessions {
+		s.dirty = true
+		s.users--
+	}
+	for name := range w.agents {
+		g.agents[name].dirty = true
+	}
+	g.sysDirty = g.sysDirty || w.sysDirty
+	g.ids = append(w.ids, g.ids...)
+	g.changes++
+}
+
+// forget drops from memory what is written and settled. The registry is locked.
+func (g *registry) forget(w *writing) {
+	for _, s := range w.sessions {
+		s.users--
+	}
+	for id, s := range g.sessions {
+		if s.users > 0 || s.dirty {
+			continue
+		}
+		s.mu.Lock()
+		settled := s.facts.settled()
+		s.mu.Unlock()
+		if settled {
+			delete(g.sessions, id)
+		}
+	}
+	for _, item := range w.ids {
+		id, event, _ := strings.Cut(item.Key[len(keyEventID):], "/")
+		if s := g.sessions[id]; s != nil {
+			s.mu.Lock()
+			s.ids.written(event, g.r.cfg.Limits.EventIDs)
+			s.mu.Unlock()
+		}
+	}
+	for name, a := range g.agents {
+		if !a.dirty {
+			delete(g.agents, name)
+		}
+	}
+}
+
+// foldSystem takes an entry of a system session in. It tells whether it was new.
+func (g *registry) foldSystem(d *digest) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := &g.system
+	switch {
+	case d.session != s.Session && d.seq == 0:
+		*s = systemFacts{Session: d.session}
+	case d.session != s.Session || d.seq != s.Next || d.prev != s.Head || s.Closed:
+		return false
+	}
+	s.Next, s.Head = d.next, d.hash
+	for _, m := range d.system {
+		s.Closed = s.Closed || m.typ == entry.TypeSystemClose
+	}
+	g.sysDirty = true
+	g.changes++
+	return true
+}
+
+// flight knows which appends are under way, and so up to which size everything in the log has been folded.
+type flight struct {
+	mu   sync.Mutex
+	size func() uint64
+	from map[*int]uint64
+}
+
+// begin is called before an append. The leaves get indexes from the present size on.
+func (f *flight) begin() (end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.from == nil {
+		f.from = map[*int]uint64{}
+	}
+	key := new(int)
+	f.from[key] = f.size()
+	return func() { // called when the leaves are folded, or known not to be in the log
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.from, key)
+	}
+}
+
+// safe is a size below which every leaf has been folded.
+func (f *flight) safe() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	size := f.size()
+	for _, from := range f.from {
+		size = min(size, from)
+	}
+	return size
+}
