@@ -79,6 +79,7 @@ func (c *caller) do(ctx context.Context, r request) ([]byte, error) {
 	if r.mediaType != "" {
 		req.Header.Set("Content-Type", r.mediaType)
 	}
+	req.Header.Set("Prefer", "return=minimal") // receipts without the leaf, which is made from them here
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -138,8 +139,10 @@ func passing(err error) bool {
 		return true
 	}
 	switch p.Status {
-	case http.StatusUnauthorized, http.StatusForbidden: // credentials are renewed while a recorder runs
+	case http.StatusUnauthorized: // credentials are renewed while a recorder runs
 		return true
+	case http.StatusForbidden: // so are roles; other codes speak of the entry
+		return p.Code == "forbidden"
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
 	}

@@ -74,7 +74,7 @@ func (t *Track) unsent() []*item {
 			if it.acked {
 				continue
 			}
-			if len(items) == maxSendEntries || len(items) > 0 && (size+it.at.length > maxSendBytes || it.closes) {
+			if len(items) == t.batch || len(items) > 0 && (size+it.at.length > maxSendBytes || it.closes) {
 				break // session.close goes alone, so that it can be withdrawn
 			}
 			items, size = append(items, it), size+it.at.length
@@ -136,7 +136,10 @@ func (t *Track) answered(items []*item, subs []wire.Submitted, raw []byte, err e
 		if err := t.receipts(items, subs, p.Receipts); err != nil {
 			return err
 		}
-		return t.refused(items[min(len(p.Receipts), len(items)-1)], len(p.Receipts) < len(items), p, raw)
+		if len(p.Receipts) == len(items) {
+			return nil // every entry was taken: the problem is another, of waiting perhaps
+		}
+		return t.refused(items[len(p.Receipts)], len(items), p)
 	case err != nil:
 		return err
 	}
@@ -185,6 +188,7 @@ func (t *Track) receipts(items []*item, subs []wire.Submitted, receipts []wire.R
 		it := items[i]
 		it.acked, it.index, it.leaf = true, rc.Index, leaves[i]
 		t.state.Acked, t.state.AckedHead = it.next(), it.hash
+		t.ended = it.closes
 	}
 	t.lastSend = nil
 	t.wake()
@@ -208,42 +212,68 @@ func (t *Track) checkReceipt(it *item, submission []byte, rc wire.Receipt) (tile
 }
 
 // refused judges a refusal, of which it is the entry that was not taken.
-func (t *Track) refused(it *item, some bool, p *Problem, raw []byte) error {
-	if passing(p) {
+func (t *Track) refused(it *item, batch int, p *Problem) error {
+	switch {
+	case passing(p):
 		return p
+	case p.Status == http.StatusRequestEntityTooLarge && batch > 1:
+		t.batch = batch / 2
+		return p
+	case p.Status == http.StatusConflict || p.Status == http.StatusNotFound && p.Code == "unknown-session":
+		if err := t.compare(); err != nil {
+			return err
+		}
+		if it.closes && p.Status == http.StatusConflict {
+			return t.withdraw(it, p)
+		}
 	}
+	return &RefusedError{t.session, t.name, it.seq, p}
+}
+
+// compare asks where the track stands for the server. A head behind what it acknowledged is a *BehindError, one ahead of it
+// a *ConflictError.
+func (t *Track) compare() error {
+	head, raw, err := t.r.head(t.r.ctx, t.session)
+	var p *Problem
+	if err != nil && (!errors.As(err, &p) || p.Code != "unknown-session") {
+		return err
+	}
+	theirs := wire.TrackHead{Track: t.name} // of a track that is not there
+	for _, h := range head.Tracks {
+		if h.Track == t.name {
+			theirs = h
+		}
+	}
+	if err := t.behind(theirs, raw); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if theirs.Next > t.state.Acked {
+		return &ConflictError{t.session, t.name, t.state.Acked, t.state.AckedHead, theirs.Next, theirs.Head}
+	}
+	return nil
+}
+
+// behind is a *BehindError if the server's head is behind, or beside, what it acknowledged.
+func (t *Track) behind(h wire.TrackHead, answer []byte) error {
 	t.mu.Lock()
 	acked, head := t.state.Acked, t.state.AckedHead
 	var last *item
-	for _, x := range t.items {
-		if x.acked {
-			last = x
+	for _, it := range t.items {
+		if it.acked {
+			last = it
 		}
 	}
 	t.mu.Unlock()
-	their := &BehindError{Session: t.session, Track: t.name, Next: acked, Head: head, Answer: raw}
-	switch {
-	case !some:
-		return p // every entry was taken, and yet it is a problem: of waiting, perhaps
-	case p.Next != nil && p.Head != nil && (p.Track == "" || p.Track == t.name):
-		their.TheirNext, their.TheirHead = *p.Next, *p.Head
-	case p.Status == http.StatusNotFound && acked > 0:
-		// No such session or track: a head of nothing.
-	default:
-		their.TheirNext, their.TheirHead = acked, head // it says nothing of its head
+	if h.Next > acked || h.Next == acked && h.Head == head {
+		return nil
 	}
-	switch {
-	case their.TheirNext < acked || their.TheirNext == acked && their.TheirHead != head:
-		if last != nil {
-			their.Leaf = t.leafOf(last)
-		}
-		return their
-	case their.TheirNext > acked:
-		return &ConflictError{t.session, t.name, acked, head, their.TheirNext, their.TheirHead}
-	case it.closes && p.Status == http.StatusConflict:
-		return t.withdraw(it, p)
+	b := &BehindError{Session: t.session, Track: t.name, Next: acked, Head: head, TheirNext: h.Next, TheirHead: h.Head, Answer: answer}
+	if last != nil {
+		b.Leaf = t.leafOf(last)
 	}
-	return &RefusedError{t.session, t.name, it.seq, p}
+	return b
 }
 
 // withdraw takes the session.close back that the server refused, so that another can take its place. The refusal is kept:

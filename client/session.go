@@ -383,7 +383,7 @@ func (t *Track) roll() {
 	beats, rolls := next(beat), next(rollAt)
 	for {
 		t.mu.Lock()
-		over, changed := t.failed != nil || t.closing && len(t.items) == 0 || t.left, t.changed
+		over, changed := t.failed != nil || t.ended || t.left, t.changed
 		t.mu.Unlock()
 		if over {
 			return
@@ -551,23 +551,10 @@ func (r *Recorder) compareHead(session string, h wire.TrackHead, raw []byte) err
 	if t == nil {
 		return nil
 	}
-	t.mu.Lock()
-	acked, head := t.state.Acked, t.state.AckedHead
-	var last *item
-	for _, it := range t.items {
-		if it.acked {
-			last = it
-		}
+	if err := t.behind(h, raw); err != nil {
+		return r.distrusted(err)
 	}
-	t.mu.Unlock()
-	if h.Next > acked || h.Next == acked && h.Head == head {
-		return nil
-	}
-	b := &BehindError{Session: session, Track: h.Track, Next: acked, Head: head, TheirNext: h.Next, TheirHead: h.Head, Answer: raw}
-	if last != nil {
-		b.Leaf = t.leafOf(last)
-	}
-	return r.distrusted(b)
+	return nil
 }
 
 // Leave waits until all that was recorded on the track is durable and ends the recorder's part in it. The track itself

@@ -24,6 +24,7 @@ type Track struct {
 	session, name string
 	spool         *trackSpool
 	write         chan struct{} // holds one token: the right to build and to append entries
+	batch         int           // entries of one request; the sender's alone
 
 	mu        sync.Mutex
 	pending   []*call
@@ -32,6 +33,7 @@ type Track struct {
 	builder   *recorder.Track
 	keys      payload.Keys
 	closing   bool // a session.close is being written, or was
+	ended     bool // it was acknowledged
 	left      bool
 	failed    error         // why nothing will be sent any more
 	lastSend  error         // how the last attempt ended
@@ -50,7 +52,7 @@ type call struct {
 
 func newTrack(r *Recorder, state trackState, spool *trackSpool) *Track {
 	t := &Track{r: r, session: state.Session, name: state.Track, spool: spool, state: state,
-		write: make(chan struct{}, 1), changed: make(chan struct{})}
+		write: make(chan struct{}, 1), batch: maxSendEntries, changed: make(chan struct{})}
 	t.write <- struct{}{}
 	return t
 }
@@ -58,6 +60,7 @@ func newTrack(r *Recorder, state trackState, spool *trackSpool) *Track {
 func loadedTrack(r *Recorder, sc *scan, spool *trackSpool) *Track {
 	t := newTrack(r, sc.state, spool)
 	t.items, t.closing, t.left = sc.items, sc.closed, sc.left
+	t.ended = sc.closed && sc.state.Acked == sc.state.Next
 	return t
 }
 

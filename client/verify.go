@@ -121,7 +121,7 @@ func (r *Recorder) settle(tracks []*Track, any bool) error {
 	for _, t := range tracks {
 		t.mu.Lock()
 		idle := len(t.items) == 0
-		done := idle && (t.closing || t.left)
+		done := idle && (t.ended || t.left)
 		t.mu.Unlock()
 		if done {
 			t.end(ErrClosed)
