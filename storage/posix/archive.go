@@ -85,7 +85,7 @@ func openArchive(dir string, max int64, open func(string) (segmentFile, error)) 
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening archive: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(dir, "lock"))
+	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("opening archive: %w", err)
 	}

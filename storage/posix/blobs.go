@@ -98,7 +98,7 @@ func OpenBlobs(cfg BlobsConfig) (*Blobs, error) {
 	if err := durable.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening blobs: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(cfg.Dir, "lock"))
+	lock, err := lockFile(filepath.Join(cfg.Dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("opening blobs: %w", err)
 	}

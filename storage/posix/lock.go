@@ -13,6 +13,9 @@ import (
 	"github.com/stenolog/steno/storage"
 )
 
+// lockName is the lock of a store's directory; the dot keeps it apart from retention classes.
+const lockName = ".lock"
+
 // held has the lock files that this process holds. It is the one global of this package: flock excludes a second open
 // within the process on local file systems, but where it is emulated by fcntl locks (NFS) it does not, and two drivers
 // on one directory in one process lose acknowledged entries without a word.

@@ -19,4 +19,26 @@ func TestSequencer(t *testing.T) {
 	})
 }
 
-var _ storage.Tree = (*posix.Tree)(nil)
+func blobs(segmentSize int64) storagetest.Store[storage.Blobs] {
+	return storagetest.Store[storage.Blobs]{Open: func(_ context.Context, dir string) (storage.Blobs, error) {
+		return posix.OpenBlobs(posix.BlobsConfig{Dir: dir, SegmentSize: segmentSize})
+	}}
+}
+
+func TestBlobs(t *testing.T) { storagetest.TestBlobs(t, blobs(0)) }
+
+func TestBlobs_smallSegments(t *testing.T) { storagetest.TestBlobs(t, blobs(4<<10)) }
+
+func BenchmarkBlobs(b *testing.B) { storagetest.BenchmarkBlobs(b, blobs(0)) }
+
+func TestArchive(t *testing.T) {
+	storagetest.TestArchive(t, storagetest.Store[storage.Archive]{
+		Open: func(_ context.Context, dir string) (storage.Archive, error) { return posix.OpenArchive(dir) },
+	})
+}
+
+func TestLease(t *testing.T) {
+	storagetest.TestLease(t, storagetest.Store[storage.Lease]{
+		Open: func(_ context.Context, dir string) (storage.Lease, error) { return posix.NewLease(dir), nil },
+	})
+}

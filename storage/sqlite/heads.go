@@ -25,7 +25,7 @@ var _ storage.Heads = (*Heads)(nil)
 
 // OpenHeads opens the file, or makes it. Of an error that is ErrCorrupt the way out is RemoveView.
 func OpenHeads(path string) (*Heads, error) {
-	s := schema{app: 0x73746e48, ver: 1, sync: viewSync, create: headsCreate}
+	s := schema{app: 0x73746e48, ver: 1, sync: viewSync, create: headsCreate, extra: viewTuning}
 	d, err := s.open(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("opening heads: %w", err)
@@ -45,10 +45,9 @@ func (h *Heads) Apply(ctx context.Context, size uint64, puts []storage.Item, del
 		if err := setSize(ctx, tx, size); err != nil {
 			return err
 		}
-		const insert = "INSERT INTO heads (key, value) VALUES "
-		const update = " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-		err := bulk(ctx, tx, insert, 2, update, len(puts), func(args []any, i int) []any {
-			return append(args, []byte(puts[i].Key), nonNil(puts[i].Value))
+		const insert = "INSERT INTO heads (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+		err := insertEach(ctx, tx, insert, len(puts), func(i int) []any {
+			return []any{[]byte(puts[i].Key), nonNil(puts[i].Value)}
 		})
 		if err != nil {
 			return err
@@ -135,31 +134,20 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// bulkRows is the number of rows in one INSERT: the calls into SQLite cost more than the rows.
-const bulkRows = 64
-
-// bulk inserts n rows of width columns; row appends the i-th row's values to args.
-func bulk(ctx context.Context, tx *sql.Tx, insert string, width int, suffix string, n int, row func(args []any, i int) []any) error {
-	one := "(?" + strings.Repeat(",?", width-1) + ")"
-	args := make([]any, 0, bulkRows*width)
-	for step, start := bulkRows, 0; start < n; {
-		if n-start < step {
-			step = 1
-		}
-		stmt, err := tx.PrepareContext(ctx, insert+one+strings.Repeat(","+one, step-1)+suffix)
-		if err != nil {
-			return err
-		}
-		for ; n-start >= step; start += step {
-			args = args[:0]
-			for i := range step {
-				args = row(args, start+i)
-			}
-			if _, err := stmt.ExecContext(ctx, args...); err != nil {
-				return errors.Join(err, stmt.Close())
-			}
-		}
-		if err := stmt.Close(); err != nil {
+// insertEach inserts n rows one by one; row returns the i-th row's values. Several rows in one INSERT would save calls into
+// SQLite and be half as fast: a statement of many rows has to be undone alone if it fails, so SQLite journals every page
+// that it touches once more.
+func insertEach(ctx context.Context, tx *sql.Tx, query string, n int, row func(i int) []any) error {
+	if n == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for i := range n {
+		if _, err := stmt.ExecContext(ctx, row(i)...); err != nil {
 			return err
 		}
 	}

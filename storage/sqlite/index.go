@@ -77,7 +77,7 @@ var _ storage.Index = (*Index)(nil)
 
 // OpenIndex opens the file, or makes it. Of an error that is ErrCorrupt the way out is RemoveView.
 func OpenIndex(path string) (*Index, error) {
-	s := schema{app: 0x73746e49, ver: 1, sync: viewSync, create: indexCreate, extra: "&_pragma=cache_size(-32768)"}
+	s := schema{app: 0x73746e49, ver: 1, sync: viewSync, create: indexCreate, extra: viewTuning}
 	d, err := s.open(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("opening index: %w", err)
@@ -134,10 +134,11 @@ func (x *Index) putEntries(ctx context.Context, tx *sql.Tx, rows []storage.Entry
 			return err
 		}
 	}
-	const insert = "INSERT INTO entries (idx, sid, tid, seq, count, received) VALUES "
-	return bulk(ctx, tx, insert, 6, " ON CONFLICT (idx) DO NOTHING", len(rows), func(args []any, i int) []any {
+	const insert = `INSERT INTO entries (idx, sid, tid, seq, count, received) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (idx) DO NOTHING`
+	return insertEach(ctx, tx, insert, len(rows), func(i int) []any {
 		row := rows[i]
-		return append(args, int64(row.Index), known[i].sid, known[i].tid, int64(row.Seq), int64(row.Count), row.Received)
+		return []any{int64(row.Index), known[i].sid, known[i].tid, int64(row.Seq), int64(row.Count), row.Received}
 	})
 }
 
@@ -152,10 +153,8 @@ func (x *Index) putMentions(ctx context.Context, tx *sql.Tx, rows []storage.Ment
 			return err
 		}
 	}
-	const insert = "INSERT INTO mentions (sid, idx) VALUES "
-	return bulk(ctx, tx, insert, 2, " ON CONFLICT DO NOTHING", len(rows), func(args []any, i int) []any {
-		return append(args, sids[i], int64(rows[i].Index))
-	})
+	const insert = "INSERT INTO mentions (sid, idx) VALUES (?, ?) ON CONFLICT DO NOTHING"
+	return insertEach(ctx, tx, insert, len(rows), func(i int) []any { return []any{sids[i], int64(rows[i].Index)} })
 }
 
 // putRefs notes with each reference when its session was opened, for that is the order of answers.
