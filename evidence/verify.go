@@ -303,7 +303,8 @@ func (d Disclosed) Open(p *entry.Payload) (payload.Shown, error) {
 		return payload.Shown{}, fmt.Errorf("loading: %w", err)
 	}
 	var disclosure payload.Disclosure
-	if err := json.Unmarshal(raw, &disclosure); err != nil {
+	// Not json.Unmarshal, which is lenient about white space around the one form.
+	if err := disclosure.UnmarshalJSON(raw); err != nil {
 		return payload.Shown{}, err
 	}
 	return payload.VerifyDisclosure(payload.RefOf(p), disclosure)

@@ -1,0 +1,91 @@
+package evidence_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/evidence"
+	. "github.com/stenolog/steno/evidence/evidencetest"
+)
+
+// checkZip opens a bundle with archive/zip and finds the leaves in it.
+func checkZip(t *testing.T, path string, leaves [][]byte) {
+	t.Helper()
+	z := Must(zip.OpenReader(path))(t)
+	defer z.Close()
+	found := 0
+	for _, f := range z.File {
+		r := Must(f.Open())(t)
+		b := Must(io.ReadAll(r))(t) // checks the CRC
+		if strings.HasPrefix(f.Name, "leaf/") {
+			found++
+			if _, err := entry.Parse(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if found == 0 || found > len(leaves) {
+		t.Fatalf("%d leaves", found)
+	}
+}
+
+// FuzzReadIsTheInverseOfWrite: what is read, written again, is the same file.
+func FuzzReadIsTheInverseOfWrite(f *testing.F) {
+	l, r := newLog(f)
+	main := l.Open(SessionID(1), "bot", r)
+	main.Add(Intent("a", "t", 1))
+	f.Add(write(f, l.Evidence(SessionID(1))))
+	f.Add([]byte("PK\x03\x04"))
+	f.Add(write(f, &evidence.Bundle{Origin: "a", Sessions: []string{SessionID(1)}}))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		b, err := evidence.Read(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := evidence.Write(&again, b); err != nil || !bytes.Equal(again.Bytes(), file) {
+			t.Fatalf("another file, %v", err)
+		}
+		evidence.Verify(b, l.Trust, evidence.Options{})
+	})
+}
+
+// FuzzBundleContents reaches what the checksums of the archive keep the other fuzzing from: the contents of files.
+func FuzzBundleContents(f *testing.F) {
+	l, r := newLog(f)
+	main := l.Open(SessionID(1), "bot", r)
+	main.Add(Intent("a", "t", 1))
+	for i, leaf := range l.Leaves {
+		f.Add(uint64(i), leaf, l.Checkpoint(), "params", []byte("{}"))
+	}
+	f.Fuzz(func(t *testing.T, index uint64, leaf, checkpoint []byte, slot string, disclosure []byte) {
+		b := &evidence.Bundle{Origin: origin, Sessions: []string{SessionID(1)}, Checkpoint: checkpoint,
+			Leaves:    []evidence.Leaf{{Index: index, Bytes: leaf}},
+			Disclosed: []evidence.Disclosed{{Index: index, Slot: slot, Load: func() ([]byte, error) { return disclosure, nil }}}}
+		if r := evidence.Verify(b, l.Trust, evidence.Options{}); r.Exit == evidence.ExitVerified {
+			t.Fatalf("verified: %s", r.JSON())
+		}
+		var file bytes.Buffer
+		if evidence.Write(&file, b) != nil {
+			return
+		}
+		if _, err := evidence.Read(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
+			t.Fatalf("written and not read: %v", err)
+		}
+	})
+}
+
+func FuzzProofHasOneSpelling(f *testing.F) {
+	f.Add(evidence.Proof{Index: 3, Hashes: make([][32]byte, 3), Checkpoint: []byte("x\n")}.Marshal())
+	f.Add([]byte("c2sp.org/tlog-proof@v1\nindex 0\n\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := evidence.ParseProof(b)
+		if err == nil && !bytes.Equal(p.Marshal(), b) {
+			t.Fatalf("%q is written %q", b, p.Marshal())
+		}
+	})
+}
