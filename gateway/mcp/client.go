@@ -4,17 +4,32 @@ import (
 	"context"
 
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/recorder"
 )
 
 // outgoing is a line of the client on its way to the server.
 type outgoing struct {
 	line    line
-	call    *call   // of a request
-	cancels string  // key of the request that a notification cancels
-	intent  *ticket // of a privileged request
+	event   recorder.Event
+	call    *call  // of a request
+	cancels string // key of the request that a notification cancels
 }
 
-func (o outgoing) privileged() bool { return o.intent != nil }
+func (o outgoing) privileged() bool { return o.call != nil && o.call.privileged() }
+
+// held are lines from the first privileged call on, in order, with their events.
+type held struct {
+	lines  []outgoing
+	events []recorder.Event
+	bytes  int64 // of privileged calls
+}
+
+func (h *held) add(o outgoing) {
+	h.lines, h.events = append(h.lines, o), append(h.events, o.event)
+	if o.privileged() {
+		h.bytes += int64(len(o.line.raw))
+	}
+}
 
 // serveClient takes what the client has sent since it last looked, until the client ends or can't be answered any more.
 func (r *relay) serveClient(ctx context.Context) {
@@ -36,30 +51,28 @@ func (r *relay) serveClient(ctx context.Context) {
 // it: a later line must not overtake the call on which it may depend. All calls of a batch wait together, so that a burst
 // of parallel calls costs one acknowledgement.
 func (r *relay) clientBatch(ctx context.Context, batch []line) {
-	var out []outgoing
-	var waiting int64 // bytes of calls
-	var last *ticket
+	var waiting held
 	for _, l := range batch {
 		o, ok := r.admit(l)
-		if !ok {
-			continue
-		}
-		if o.privileged() {
-			last = o.intent
-			waiting += int64(len(l.raw))
-		} else if last == nil {
+		switch {
+		case !ok:
+		case o.privileged() || len(waiting.lines) > 0:
+			waiting.add(o)
+		default:
+			r.journal.put(len(l.raw), o.event)
 			r.forward(o)
-			continue
 		}
-		out = append(out, o)
 	}
-	if last == nil {
+	if len(waiting.lines) == 0 {
 		return
 	}
-	bad := r.permit(ctx, last, waiting)
-	for _, o := range out {
+	kept, bad := r.permit(ctx, waiting)
+	for _, o := range waiting.lines {
+		if !kept && !o.privileged() {
+			r.journal.put(len(o.line.raw), o.event)
+		}
 		if o.privileged() && bad != nil {
-			r.refuseCall(o, bad)
+			r.refuseCall(o, bad, kept)
 		} else {
 			r.forward(o)
 		}
@@ -92,8 +105,7 @@ func (r *relay) admit(l line) (outgoing, bool) {
 		r.journal.put(len(l.raw), r.dropped(fromAgent, l.text()))
 		return outgoing{}, false
 	}
-	r.journal.put(len(l.raw), r.message(fromAgent, "", "", l.text()))
-	return outgoing{line: l}, true
+	return outgoing{line: l, event: r.message(fromAgent, "", "", l.text())}, true
 }
 
 func (r *relay) admitRequest(l line, m message) (outgoing, bool) {
@@ -111,11 +123,13 @@ func (r *relay) admitRequest(l line, m message) (outgoing, bool) {
 	if bad := r.table.begin(c); bad != nil {
 		return r.refuseLine(l, bad)
 	}
-	if !privileged {
-		r.journal.put(len(l.raw), r.message(fromAgent, methodID(m.method), "", l.text()))
-		return outgoing{line: l, call: c}, true
+	o := outgoing{line: l, call: c}
+	if privileged {
+		o.event = r.intent(c, l.text())
+	} else {
+		o.event = r.message(fromAgent, methodID(m.method), "", l.text())
 	}
-	return outgoing{line: l, call: c, intent: r.journal.put(len(l.raw), r.intent(c, l.text()))}, true
+	return o, true
 }
 
 func (r *relay) admitNotification(l line, m message) (outgoing, bool) {
@@ -129,7 +143,7 @@ func (r *relay) admitNotification(l line, m message) (outgoing, bool) {
 		o.cancels = memberKey(m.params, "requestId")
 		action = r.table.actionOf(o.cancels)
 	}
-	r.journal.put(len(l.raw), r.message(fromAgent, methodID(m.method), action, l.text()))
+	o.event = r.message(fromAgent, methodID(m.method), action, l.text())
 	return o, true
 }
 
@@ -147,9 +161,13 @@ func (r *relay) refuseStopped(m message) {
 }
 
 // refuseCall ends a call that was not let through. The server has seen nothing of it.
-func (r *relay) refuseCall(o outgoing, bad *refusal) {
+func (r *relay) refuseCall(o outgoing, bad *refusal, kept bool) {
 	r.table.take(o.call)
-	r.journal.put(0, r.rejectCall(o.call))
+	if kept {
+		r.journal.put(0, r.rejectCall(o.call))
+	} else {
+		r.journal.put(len(o.line.raw), r.rejectUnkept(o.call, o.line.text()))
+	}
 	r.answer(&refusal{why: bad.why, code: bad.code, text: bad.text, id: o.call.id}, o.call.action)
 }
 

@@ -13,24 +13,25 @@ import (
 	"github.com/stenolog/steno/recorder"
 )
 
-// A Recorder writes one track. Its methods may be called from several goroutines.
+// A Recorder writes one track. Its methods may be called from several goroutines; the events of one call follow each other
+// without a gap, and those of a later call come after those of an earlier one. Both return the place of the first event.
 type Recorder interface {
-	// Spool makes the events durable on local disk, in order and after everything spooled before; the recorder sends them to
-	// the log in the background. It returns the place of the first, the others follow it without a gap. When it returns an
-	// error none of the events was kept, and the session cannot go on.
-	Spool(events ...recorder.Event) (first entry.Ref, err error)
+	// Record returns nil when the log has acknowledged the events. An error that wraps ErrPending says that they are durable
+	// on local disk and will be sent, but were not acknowledged before ctx ended. With any other error they are not, and will
+	// not be, recorded.
+	Record(ctx context.Context, events ...recorder.Event) (first entry.Ref, err error)
 
-	// Durable returns nil once everything spooled before the call is acknowledged by the log. An error says no more than
-	// that it was not acknowledged yet, unless it is an ErrRefused.
-	Durable(ctx context.Context) error
+	// Spool returns nil when the events are durable on local disk; they are sent in the background. It must work while the
+	// log is away, and should have room left when Record has none. An error ends the session.
+	Spool(events ...recorder.Event) (first entry.Ref, err error)
 }
 
-// Errors of a session. Run wraps the one that ended it.
+// Errors of a session.
 var (
-	// ErrRefused is wrapped by a Recorder whose log answered and refuses: that is no outage to be bridged by a spool.
-	ErrRefused = errors.New("the log refuses the recording")
+	// ErrPending is wrapped by a Recorder for events that are kept locally and not acknowledged by the log.
+	ErrPending = errors.New("kept locally, not acknowledged by the log")
 
-	// ErrStopped says that events could not even be kept locally, so that the session was stopped.
+	// ErrStopped is wrapped by Run when events could not even be kept locally, so that the session was stopped.
 	ErrStopped = errors.New("session stopped: it can no longer be recorded")
 )
 

@@ -74,6 +74,13 @@ func (r *relay) rejectCall(c *call) recorder.Event {
 	return r.plain(entry.TypeActionReject, entry.ActionReject{Action: c.action, Tool: c.tool, By: "recorder", Why: "recording-unavailable"})
 }
 
+// rejectUnkept is for a call whose intent could not be kept: it has the parameters instead.
+func (r *relay) rejectUnkept(c *call, b []byte) recorder.Event {
+	return r.sealed(entry.TypeActionReject, "params", payload.JSON, b, func(p *entry.Payload) any {
+		return entry.ActionReject{Action: c.action, Tool: c.tool, By: "recorder", Why: "recording-unavailable", Params: p}
+	})
+}
+
 func (r *relay) result(c *call, m message, b []byte) recorder.Event {
 	outcome, code := outcomeOf(m)
 	took := r.since(c)

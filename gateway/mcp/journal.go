@@ -51,6 +51,9 @@ func (t *ticket) wait() error {
 	return t.err
 }
 
+// flush waits until everything that was put before is spooled.
+func (j *journal) flush() error { return j.put(0).wait() }
+
 func (j *journal) run() {
 	defer close(j.done)
 	for {
@@ -68,7 +71,7 @@ func (j *journal) spool(batch []*ticket) {
 		events = append(events, t.events...)
 	}
 	place, err := entry.Ref{}, j.stopped()
-	if err == nil {
+	if err == nil && len(events) > 0 {
 		if place, err = j.rec.Spool(events...); err != nil {
 			err = fmt.Errorf("%w: spooling: %w", ErrStopped, err)
 			j.fail(err)

@@ -29,7 +29,7 @@ type relay struct {
 }
 
 // Relay carries messages between the client of cfg and a server that reads toServer and writes fromServer. It returns when
-// fromServer has ended and everything is recorded; it closes toServer when the client has ended or the session can't go on.
+// fromServer has ended and everything is spooled; it closes toServer when the client has ended or the session can't go on.
 // While ctx is done, no call goes through. Run does the same with a child process.
 func Relay(ctx context.Context, cfg Config, toServer io.WriteCloser, fromServer io.Reader) error {
 	cfg, err := cfg.withDefaults()
@@ -79,7 +79,7 @@ func (r *relay) run(ctx context.Context, fromServer io.Reader) error {
 	<-r.clientDone
 	close(stopWatching)
 	watching.Wait()
-	return r.flush(ctx)
+	return r.journal.close()
 }
 
 func (r *relay) logReadError(side string, err error) {
@@ -103,20 +103,6 @@ func (r *relay) abandon(c *call, outcome entry.Outcome) {
 		}
 	}
 	r.answer(&refusal{code: codeServerEnded, text: "the server ended before it answered: whether it acted is unknown", why: "other", id: c.id}, c.action)
-}
-
-// flush ends the recording. Everything is on disk when it returns nil; that the log has it too is waited for, within
-// bounds, and else left to the recorder, which goes on sending.
-func (r *relay) flush(ctx context.Context) error {
-	if err := r.journal.close(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.DurableTimeout)
-	defer cancel()
-	if err := r.cfg.Recorder.Durable(ctx); err != nil {
-		r.cfg.Logger.Warn("log has not acknowledged the end of the recording yet", "error", err.Error())
-	}
-	return nil
 }
 
 func (r *relay) nextAction() entry.ID {

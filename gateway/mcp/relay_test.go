@@ -144,6 +144,24 @@ func TestFAILCLOSED_intentThatCannotBeSpooled(t *testing.T) {
 	})
 }
 
+// TestFAILCLOSED_spoolWithoutRoom has a spool that keeps its last room for results.
+func TestFAILCLOSED_spoolWithoutRoom(t *testing.T) {
+	inBubble(t, mcp.Config{}, func(r *rig) {
+		r.says(r.client, callLine)
+		r.toServer.take()
+		r.rec.mu.Lock()
+		r.rec.full = true
+		r.rec.mu.Unlock()
+		r.says(r.client, strings.Replace(callLine, `"id":3`, `"id":4`, 1))
+		r.want("server", r.toServer.take(), "")
+		mustContain(t, "answer", r.toClient.take(), `"id":4,"error":{"code":30501`)
+		r.says(r.server, resultLine)
+		r.want("client", r.toClient.take(), resultLine)
+		r.want("story", r.rec.story(), "action.intent action.reject action.result")
+		r.want("params", r.rec.all()[1].said["params"]+"\n", strings.Replace(callLine, `"id":3`, `"id":4`, 1))
+	})
+}
+
 func TestSpoolModeIsBoundedAndSaysSo(t *testing.T) {
 	n := 0
 	call := func() string {
@@ -185,7 +203,7 @@ func TestSpoolModeIsBoundedAndSaysSo(t *testing.T) {
 	})
 	t.Run("a log that refuses is no outage", func(t *testing.T) {
 		inBubble(t, mcp.Config{OnFailure: mcp.Spool}, func(r *rig) {
-			r.rec.setDurable(func(context.Context) error { return fmt.Errorf("409: %w", mcp.ErrRefused) })
+			r.rec.setDurable(func(context.Context) error { return errors.New("409: equivocation") })
 			r.says(r.client, call())
 			r.want("server", r.toServer.take(), "")
 			r.want("rolls", rolls(r), "")
@@ -256,6 +274,7 @@ func TestClientThatWentAwayStopsTheServer(t *testing.T) {
 
 func TestCancelledContextLetsNothingThrough(t *testing.T) {
 	inBubble(t, mcp.Config{OnFailure: mcp.Spool}, func(r *rig) {
+		r.rec.setDurable(hangs)
 		r.cancel()
 		r.says(r.client, callLine)
 		r.want("server", r.toServer.take(), "")

@@ -31,6 +31,7 @@ type fake struct {
 	events  []recorded
 	acked   int // events that the log has
 	spool   func(n int) error
+	full    bool // for Record
 	durable func(ctx context.Context) error
 	happen  func(what string) // told of everything, in order
 }
@@ -67,20 +68,30 @@ func (f *fake) Spool(events ...recorder.Event) (entry.Ref, error) {
 	return first, nil
 }
 
-func (f *fake) Durable(ctx context.Context) error {
+func (f *fake) Record(ctx context.Context, events ...recorder.Event) (entry.Ref, error) {
+	f.mu.Lock()
+	full := f.full
+	f.mu.Unlock()
+	if full {
+		return entry.Ref{}, errors.New("spool is full")
+	}
+	first, err := f.Spool(events...)
+	if err != nil {
+		return first, err
+	}
 	f.mu.Lock()
 	n, wait := len(f.events), f.durable
 	f.mu.Unlock()
 	if wait != nil {
 		if err := wait(ctx); err != nil {
-			return err
+			return first, err
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.acked = max(f.acked, n)
 	f.tell("durable")
-	return nil
+	return first, nil
 }
 
 func (f *fake) tell(what string) {
@@ -245,12 +256,12 @@ const (
 
 var errDown = errors.New("log is down")
 
-func down(context.Context) error { return errDown }
+func down(context.Context) error { return fmt.Errorf("%w: %w", mcp.ErrPending, errDown) }
 
 // hangs is a log that never answers.
 func hangs(ctx context.Context) error {
 	<-ctx.Done()
-	return ctx.Err()
+	return fmt.Errorf("%w: %w", mcp.ErrPending, ctx.Err())
 }
 
 func result(t *testing.T, r recorded) entry.ActionResult {
