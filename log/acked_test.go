@@ -209,24 +209,30 @@ func TestACKED_doubleFaultStopsForGood(t *testing.T) {
 	})
 }
 
-// Leaves that this process did not admit are never signed.
+// Leaves that this process did not admit are never signed: neither one beside its own, nor one in the place of its own.
 func TestACKED_foreignLeavesStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		l := w.open(t)
-		appendN(t, l, 3)
-		w.tree.mu.Lock()
-		w.tree.add([][]byte{[]byte("somebody else's")})
-		w.tree.mu.Unlock()
-		_, err := l.Append(t.Context(), [][]byte{[]byte("a")})
-		if !errors.Is(err, log.ErrStopped) || !errors.Is(err, log.ErrTreeForeign) {
-			t.Errorf("got %v", err)
-		}
-		shut(t, l)
-		if w.guard.state.Size > 3 {
-			t.Errorf("signed size %d", w.guard.state.Size)
-		}
-	})
+	for _, inPlace := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			l := w.open(t)
+			appendN(t, l, 3)
+			rest(log.DefaultInterval)
+			w.tree.mu.Lock()
+			w.tree.add([][]byte{[]byte("somebody else's")})
+			w.tree.mu.Unlock()
+			if inPlace {
+				w.tree.faults = &faults{at: 1, effect: nothing}
+			}
+			_, err := l.Append(t.Context(), [][]byte{[]byte("a")})
+			if !errors.Is(err, log.ErrStopped) || !errors.Is(err, log.ErrTreeForeign) {
+				t.Errorf("got %v", err)
+			}
+			shut(t, l)
+			if w.guard.state.Size != 3 {
+				t.Errorf("signed size %d", w.guard.state.Size)
+			}
+		})
+	}
 }
 
 func TestACKED_cancelledCaller(t *testing.T) {

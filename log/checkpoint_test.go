@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"strings"
 	"testing"
@@ -56,9 +57,8 @@ func FuzzParseRetired(f *testing.F) {
 		if !ok {
 			return
 		}
-		again, ok := parseRetired(r.state("log.example/prod", 1).Note)
-		if !ok || again.Successor != r.Successor || string(again.Note) != string(r.Note) {
-			t.Errorf("%q was read as %+v, and that as %+v", mark, r, again)
+		if again := r.state("log.example/prod", 1).Note; !bytes.Equal(again, mark) {
+			t.Errorf("%q was read as %q", mark, again)
 		}
 	})
 }

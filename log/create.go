@@ -199,6 +199,6 @@ func parseRetired(mark []byte) (retired, bool) {
 	if !ok {
 		return retired{}, false
 	}
-	successor, msg, _ := strings.Cut(rest, "\n\n")
-	return retired{successor, []byte(msg)}, true
+	successor, msg, ok := strings.Cut(rest, "\n\n")
+	return retired{successor, []byte(msg)}, ok && checkOrigin(successor) == nil
 }

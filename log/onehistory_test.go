@@ -270,3 +270,29 @@ func (f faultySigner) Sign(msg []byte) ([]byte, error) {
 	}
 	return sig, err
 }
+
+// Whatever asks for a signature: the signer refuses what does not extend the last one signed.
+func TestONEHISTORY_signerRefuses(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	w.grow(t, 300)
+	other.grow(t, 400)
+	for name, tc := range map[string]struct {
+		size   uint64
+		root   storage.Hash
+		reason error
+	}{
+		"larger, another history":        {400, other.tree.rootAt(400), log.ErrRootDiffers},
+		"same size, another root":        {300, other.tree.rootAt(300), log.ErrRootDiffers},
+		"smaller":                        {200, w.tree.rootAt(200), log.ErrTreeBehind},
+		"larger, a root it is not under": {400, storage.Hash{1}, log.ErrTreeDamaged},
+	} {
+		msg, err := log.SignOver(t.Context(), w.config(), other.tree, tc.size, tc.root)
+		if !errors.Is(err, tc.reason) || msg != nil || w.guard.state.Size != 300 {
+			t.Errorf("%s: %v, guard at %d", name, err, w.guard.state.Size)
+		}
+	}
+	again, err := log.SignOver(t.Context(), w.config(), w.tree, 300, w.tree.rootAt(300))
+	if err != nil || string(again) != string(w.guard.state.Note) {
+		t.Errorf("the same again: %q, %v", again, err)
+	}
+}
