@@ -19,7 +19,7 @@ const (
 	spoolSuffix = ".spool"
 	recordHead  = 1 + 8 + 4
 	recordTail  = 4
-	maxRecord   = 256 << 20
+	maxRecord   = 64 << 20 // what servers take in one request, unless configured otherwise
 	maxMeta     = 64 << 10 // of a record that holds JSON
 )
 

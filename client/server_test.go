@@ -100,6 +100,7 @@ type server struct {
 	wraps    map[string][]wire.Key
 	signed   int // size of the checkpoint; -1 follows the tree
 	requests int
+	hidden   int // index of a leaf that entries leaves out, if not 0
 
 	// fault, if set, sees each POST of entries and may take over: before is called before it is handled, and after when
 	// the answer is about to be written.
@@ -121,6 +122,7 @@ func newServer(t testing.TB, w *world) *server {
 	mux.HandleFunc("GET "+wire.PathSession+"/entries", s.entries)
 	mux.HandleFunc("GET "+wire.PathKeys, s.keys)
 	mux.HandleFunc("GET "+wire.PathBlob, s.blob)
+	mux.HandleFunc("GET "+wire.PathBlobs, s.blobsPage)
 	mux.HandleFunc("GET "+wire.PathProof, s.proof)
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -347,7 +349,7 @@ func (s *server) entries(w http.ResponseWriter, r *http.Request) {
 	from, _ := strconv.Atoi(r.URL.Query().Get("from"))
 	var page wire.Entries
 	for i := from; i < len(s.leaves); i++ {
-		if !bytes.Contains(s.leaves[i], []byte("\n"+r.PathValue("id")+"/")) {
+		if i == s.hidden && i > 0 || !bytes.Contains(s.leaves[i], []byte("\n"+r.PathValue("id")+"/")) {
 			continue
 		}
 		if len(page.Entries) == 3 { // small pages, so that there are several
@@ -358,6 +360,26 @@ func (s *server) entries(w http.ResponseWriter, r *http.Request) {
 		page.Entries = append(page.Entries, wire.Leaf{Index: uint64(i), Leaf: string(s.leaves[i])})
 	}
 	answer(w, 200, wire.JSONType, page)
+}
+
+func (s *server) blobsPage(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from, _ := strconv.Atoi(r.URL.Query().Get("from"))
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	out := []byte(wire.BlobsMagic)
+	for i := from; i < len(s.leaves) && limit > 0; i++ {
+		if !bytes.Contains(s.leaves[i], []byte("\n"+r.PathValue("id")+"/")) {
+			continue
+		}
+		limit--
+		for _, b := range must(entry.Parse(s.leaves[i])).Blobs {
+			if blob := s.blobs[b.SHA256]; blob != nil {
+				out = wire.AppendBlob(out, blob)
+			}
+		}
+	}
+	w.Write(out)
 }
 
 func (s *server) keys(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,298 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/transparency-dev/formats/proof"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/stenolog/steno/api/wire"
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/internal/durable"
+	"github.com/stenolog/steno/log/tiles"
+	"github.com/stenolog/steno/trust"
+)
+
+// ReaderConfig is what a Reader needs. Fields after Trust may be empty.
+type ReaderConfig struct {
+	URL            string // of the audit listener
+	Token          string
+	Trust          *trust.Trust
+	Dir            string // keeps the latest verified checkpoint, and evidence if two fork; empty to forget it
+	Transport      http.RoundTripper
+	RequestTimeout time.Duration
+	Now            func() time.Time
+}
+
+// A Reader reads a log and believes nothing that it was not proven. It is safe for concurrent use.
+type Reader struct {
+	http   *caller
+	trust  *trust.Trust
+	keeper *keeper
+	dir    string
+	now    func() time.Time
+
+	mu    sync.Mutex
+	tiles map[string][]byte
+}
+
+// NewReader makes a Reader. It does not touch the network.
+func NewReader(cfg ReaderConfig) (*Reader, error) {
+	if cfg.Trust == nil {
+		return nil, errors.New("client: a reader needs a trust file")
+	}
+	setDefault(&cfg.RequestTimeout, DefaultRequestTimeout)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	c, err := newCaller(cfg.URL, cfg.Token, cfg.Transport, cfg.RequestTimeout, DefaultRetryMin, DefaultRetryMax)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{http: c, trust: cfg.Trust, dir: cfg.Dir, now: cfg.Now, tiles: make(map[string][]byte)}
+	path := ""
+	if cfg.Dir != "" {
+		if err := durable.MkdirAll(cfg.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the reader's directory: %w", err)
+		}
+		path = filepath.Join(cfg.Dir, "checkpoint")
+	}
+	r.keeper, err = openKeeper(cfg.Trust, r.Fetch, path)
+	return r, err
+}
+
+const maxCachedTiles = 2048 // of at most 8 KiB
+
+// Fetch returns the bytes at a tlog-tiles path as the server sends them: unproven. It is a tiles.Fetch.
+func (r *Reader) Fetch(ctx context.Context, path string) ([]byte, error) {
+	r.mu.Lock()
+	b, ok := r.tiles[path]
+	r.mu.Unlock()
+	if ok {
+		return b, nil
+	}
+	b, err := r.http.tile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) <= tiles.Width*sha256.Size { // what lies at a path never changes
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.tiles) >= maxCachedTiles {
+			clear(r.tiles)
+		}
+		r.tiles[path] = b
+	}
+	return b, nil
+}
+
+// Checkpoint is the log's present one: signed, and of one history with every other that this reader has verified, or
+// *ForkError, which is kept as evidence.
+func (r *Reader) Checkpoint(ctx context.Context) (trust.Checkpoint, error) {
+	note, err := r.http.checkpoint(ctx)
+	if err != nil {
+		return trust.Checkpoint{}, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	return r.see(ctx, note)
+}
+
+func (r *Reader) see(ctx context.Context, note []byte) (trust.Checkpoint, error) {
+	c, err := r.keeper.see(ctx, note)
+	var fork *ForkError
+	if errors.As(err, &fork) && r.dir != "" {
+		dir, keepErr := keepEvidence(r.dir, r.now(), err)
+		return c, &DistrustedError{Dir: dir, Cause: errors.Join(err, keepErr)}
+	}
+	return c, err
+}
+
+// A Query selects sessions. Empty fields select all.
+type Query struct {
+	Agent, Privilege, State string
+	Ref                     string // SYSTEM:ID
+	From, To                time.Time
+	Cursor                  string
+	Limit                   int
+}
+
+func (q Query) values() url.Values {
+	v := make(url.Values)
+	for name, s := range map[string]string{"agent": q.Agent, "privilege": q.Privilege, "state": q.State, "ref": q.Ref, "cursor": q.Cursor} {
+		if s != "" {
+			v.Set(name, s)
+		}
+	}
+	if !q.From.IsZero() {
+		v.Set("from", q.From.UTC().Format(time.RFC3339Nano))
+	}
+	if !q.To.IsZero() {
+		v.Set("to", q.To.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v
+}
+
+// Sessions is a page of the sessions that a query selects. What it says is the server's word: Read is what proves.
+func (r *Reader) Sessions(ctx context.Context, q Query) (wire.Sessions, error) {
+	var page wire.Sessions
+	_, err := r.http.getJSON(ctx, wire.PathSessions, q.values(), maxPage, &page)
+	return page, err
+}
+
+// Session is what the server's index says of a session.
+func (r *Reader) Session(ctx context.Context, id string) (wire.Session, error) {
+	var s wire.Session
+	if err := entry.CheckSession(id); err != nil {
+		return s, fmt.Errorf("session: %w", err)
+	}
+	_, err := r.http.getJSON(ctx, pathFor(wire.PathSession, id), nil, maxAnswer, &s)
+	if err == nil && s.Session != id {
+		err = errors.New("the server answered with another session")
+	}
+	return s, err
+}
+
+// Keys are the wrapped unit keys of a session. They are not believed until they are opened: see Unlock.
+func (r *Reader) Keys(ctx context.Context, session string) ([]wire.Key, error) {
+	var k wire.Keys
+	_, err := r.http.getJSON(ctx, pathFor(wire.PathKeys, session), nil, maxPage, &k)
+	return k.Keys, err
+}
+
+// Blob reads one blob, which hashes to what was asked for.
+func (r *Reader) Blob(ctx context.Context, hash entry.Hash) ([]byte, error) {
+	b, err := r.http.get(ctx, pathFor(wire.PathBlob, base64.RawURLEncoding.EncodeToString(hash[:])), nil, int64(wire.MaxBlob))
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(b) != hash {
+		return nil, fmt.Errorf("the server sent other bytes than those of blob %s", hash)
+	}
+	return b, nil
+}
+
+const (
+	blobsPage    = 16 // entries whose blobs are read at a time
+	maxBlobsPage = 512 << 20
+)
+
+// Blobs gives f every blob of a record that the server has, each once, as it reads them page by page: one access on the
+// log's record for each. Blobs that were erased are left out.
+func (r *Reader) Blobs(ctx context.Context, rec *SessionRecord, f func(hash entry.Hash, blob []byte) error) error {
+	named := make(map[entry.Hash]uint64)
+	all := rec.Recorded()
+	for _, x := range all {
+		for _, b := range x.Entry.Blobs {
+			named[b.SHA256] = b.Size
+		}
+	}
+	for i := 0; i < len(all); i += blobsPage {
+		q := url.Values{"from": {strconv.FormatUint(all[i].Index, 10)}, "limit": {strconv.Itoa(blobsPage)}}
+		body, err := r.http.get(ctx, pathFor(wire.PathBlobs, rec.Session), q, maxBlobsPage)
+		if err != nil {
+			return fmt.Errorf("reading blobs: %w", err)
+		}
+		blobs, err := wire.ParseBlobs(body)
+		if err != nil {
+			return fmt.Errorf("reading blobs: %w", err)
+		}
+		for _, b := range blobs {
+			hash := entry.Hash(sha256.Sum256(b))
+			size, ok := named[hash]
+			if !ok {
+				continue // of an entry behind those of the record, or given already
+			}
+			if size != uint64(len(b)) {
+				return fmt.Errorf("blob %s has %d bytes, its entry says %d", hash, len(b), size)
+			}
+			delete(named, hash)
+			if err := f(hash, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A Proof is a c2sp.org/tlog-proof that was verified.
+type Proof struct {
+	Index      uint64
+	Leaf       tiles.Hash
+	Hashes     [][32]byte
+	Checkpoint trust.Checkpoint
+	Bytes      []byte
+}
+
+const maxProof = 128 << 10
+
+// Proof reads the server's proof of a leaf and verifies it: the checkpoint's signature and history, and the inclusion.
+func (r *Reader) Proof(ctx context.Context, index uint64, leaf []byte) (*Proof, error) {
+	b, err := r.http.get(ctx, pathFor(wire.PathProof, strconv.FormatUint(index, 10)), nil, maxProof)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.verifyProof(ctx, b, leaf)
+	if err == nil && p.Index != index {
+		err = fmt.Errorf("it is of index %d", p.Index)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the server's proof of leaf %d: %w", index, err)
+	}
+	return p, nil
+}
+
+func (r *Reader) verifyProof(ctx context.Context, b, leaf []byte) (*Proof, error) {
+	var tp proof.TLogProof
+	if err := tp.Unmarshal(b); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(tp.Marshal(), b) || tp.ExtraData != nil {
+		return nil, errors.New("it is not in its one form")
+	}
+	c, err := r.see(ctx, tp.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	if tp.Index >= c.Size || c.Size > tiles.MaxSize {
+		return nil, errors.New("its index is not within its checkpoint")
+	}
+	hash := tiles.LeafHash(leaf)
+	path := make(tlog.RecordProof, len(tp.Hashes))
+	for i, h := range tp.Hashes {
+		path[i] = h
+	}
+	if err := tlog.CheckRecord(path, int64(c.Size), c.Root, int64(tp.Index), hash); err != nil {
+		return nil, err
+	}
+	return &Proof{Index: tp.Index, Leaf: hash, Hashes: tp.Hashes, Checkpoint: c, Bytes: b}, nil
+}
+
+// Prove makes the proof of a leaf under a given checkpoint from hash tiles, so that many leaves can be proven under one.
+func (r *Reader) Prove(ctx context.Context, c trust.Checkpoint, index uint64, leaf []byte) (*Proof, error) {
+	tr, err := tiles.NewReader(tiles.FromFetch(r.Fetch), c.Size, c.Root)
+	if err != nil {
+		return nil, err
+	}
+	hash, path, err := tr.Inclusion(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	if hash != tiles.LeafHash(leaf) {
+		return nil, fmt.Errorf("another leaf stands at index %d of the tree of size %d", index, c.Size)
+	}
+	b := proof.TLogProof{Index: index, Hashes: path, Checkpoint: c.Note}.Marshal()
+	return &Proof{Index: index, Leaf: hash, Hashes: path, Checkpoint: c, Bytes: b}, nil
+}
