@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/stenolog/steno/entry"
@@ -83,7 +84,36 @@ func translate(typ entry.Type, ms []jsonMember, extra string) (*plainEvent, erro
 		}
 	}
 	p.line = fmt.Appendf(nil, `{"event":"%s","time":"%s"%s%s}`, typ, stamp, b.Bytes(), extra)
+	p.order()
 	return p, p.check()
+}
+
+// order brings the payloads into the order of the event's struct: it is written so, and blobs follow the event.
+func (p *plainEvent) order() {
+	var paths []string
+	var walk func(rt reflect.Type, prefix string)
+	walk = func(rt reflect.Type, prefix string) {
+		for i := range rt.NumField() {
+			f := rt.Field(i)
+			t := f.Type
+			if t.Kind() == reflect.Pointer {
+				t = t.Elem()
+			}
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Anonymous:
+				walk(t, prefix)
+			case t == reflect.TypeFor[entry.Payload]():
+				paths = append(paths, prefix+name)
+			case t.Kind() == reflect.Struct:
+				walk(t, prefix+name+"/")
+			}
+		}
+	}
+	walk(goType(p.typ), "")
+	slices.SortStableFunc(p.payloads, func(a, b plainPayload) int {
+		return slices.Index(paths, strings.Join(a.path, "/")) - slices.Index(paths, strings.Join(b.path, "/"))
+	})
 }
 
 const dummyTime = "2026-01-01T00:00:00.000000Z"

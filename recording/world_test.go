@@ -115,7 +115,7 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
 func (w *world) openDisks() {
 	ctx := context.Background()
-	w.tree = must(posix.OpenTree(ctx, posix.TreeConfig{Dir: w.path("tree")}))
+	w.tree = must(posix.OpenTree(ctx, posix.TreeConfig{Dir: w.path("tree"), CheckpointInterval: 100 * time.Millisecond}))
 	w.blobs = must(posix.OpenBlobs(posix.BlobsConfig{Dir: w.path("blobs")}))
 	w.archive = must(posix.OpenArchive(w.path("archive")))
 	open := func(name string) bool { _, err := os.Stat(w.path(name)); return err == nil }
@@ -465,3 +465,5 @@ func textEnd(b []byte) int {
 	}
 	return 0
 }
+
+func plain(typ entry.Type, v any) recorder.Event { return recorder.Plain(typ, v) }
