@@ -123,12 +123,12 @@ func always(d time.Duration) func() time.Duration { return func() time.Duration 
 func TestONEHISTORY_publicationIsMonotonic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		random := rand.New(rand.NewPCG(1, 2))
-		var mu sync.Mutex
+		random, delays := rand.New(rand.NewPCG(1, 2)), rand.New(rand.NewPCG(3, 4))
+		var mu sync.Mutex // over delays, which the witnesses share
 		delay := func() time.Duration {
 			mu.Lock()
 			defer mu.Unlock()
-			return time.Duration(random.IntN(5000)) * time.Millisecond
+			return time.Duration(delays.IntN(5000)) * time.Millisecond
 		}
 		wits := []*witness{newWitness(t, w, "w1", delay), newWitness(t, w, "w2", delay), newWitness(t, w, "w3", delay)}
 		quorum := func(msg []byte) bool {
