@@ -17,8 +17,8 @@ import (
 // An Opener opens the payloads of one session.
 type Opener struct {
 	reader *Reader
-	record *SessionRecord
 	keys   map[string][]unlocked // by track, in order of from
+	index  map[entry.Hash]uint64 // of each entry's leaf, by the hash of its text
 }
 
 // unlocked is the keys that count on a track from a sequence number on.
@@ -38,15 +38,29 @@ func (r *Reader) Unlock(ctx context.Context, rec *SessionRecord, ids ...age.Iden
 	for _, w := range wraps {
 		files[w.Key] = append(files[w.Key], w.File)
 	}
-	o := &Opener{reader: r, record: rec, keys: make(map[string][]unlocked)}
-	opened := 0
+	o := &Opener{reader: r, keys: make(map[string][]unlocked), index: make(map[entry.Hash]uint64)}
+	for _, x := range rec.Recorded() {
+		o.index[x.Entry.Hash()] = x.Index
+	}
+	opened, err := o.unlockTracks(rec, files, ids)
+	if err != nil {
+		return nil, err
+	}
+	if opened == 0 {
+		return nil, fmt.Errorf("unlocking session %s: %w", rec.Session, payload.ErrNoKey)
+	}
+	return o, nil
+}
+
+// unlockTracks follows the tracks' commitments and tells how many keys were opened.
+func (o *Opener) unlockTracks(rec *SessionRecord, files map[entry.Hash][][]byte, ids []age.Identity) (opened int, err error) {
 	for _, t := range rec.Tracks {
 		current := make(payload.Keys)
 		for _, x := range t.Entries {
 			for i, ev := range x.Entry.Events {
 				committed, err := commitments(ev)
 				if err != nil {
-					return nil, &RecordError{x.Index, x.Leaf, err}
+					return 0, &RecordError{x.Index, x.Leaf, err}
 				}
 				if len(committed) == 0 {
 					continue
@@ -56,9 +70,9 @@ func (r *Reader) Unlock(ctx context.Context, rec *SessionRecord, ids ...age.Iden
 					next[c] = k
 				}
 				for _, c := range committed {
-					n, err := r.unlock(t, c, files[c.Commitment], next, ids)
+					n, err := unlock(t, c, files[c.Commitment], next, ids)
 					if err != nil {
-						return nil, &RecordError{x.Index, x.Leaf, err}
+						return 0, &RecordError{x.Index, x.Leaf, err}
 					}
 					opened += n
 				}
@@ -67,10 +81,7 @@ func (r *Reader) Unlock(ctx context.Context, rec *SessionRecord, ids ...age.Iden
 			}
 		}
 	}
-	if opened == 0 {
-		return nil, fmt.Errorf("unlocking session %s: %w", rec.Session, payload.ErrNoKey)
-	}
-	return o, nil
+	return opened, nil
 }
 
 func commitments(ev entry.Event) ([]entry.UnitKey, error) {
@@ -96,7 +107,7 @@ func commitments(ev entry.Event) ([]entry.UnitKey, error) {
 
 // unlock puts the key of a commitment into keys, or takes the class out of them if no wrap of it opens: what follows is
 // not sealed with the key before.
-func (r *Reader) unlock(t TrackRecord, c entry.UnitKey, files [][]byte, keys payload.Keys, ids []age.Identity) (int, error) {
+func unlock(t TrackRecord, c entry.UnitKey, files [][]byte, keys payload.Keys, ids []age.Identity) (int, error) {
 	class, err := payload.ParseClass(string(c.Class))
 	if err != nil {
 		return 0, err
@@ -134,6 +145,10 @@ func (o *Opener) Open(ctx context.Context, e *entry.Entry, event int, slot strin
 	if err != nil {
 		return nil, fmt.Errorf("opening a payload: %w", err)
 	}
+	index, ok := o.index[e.Hash()]
+	if !ok {
+		return nil, errors.New("opening a payload: the entry is not of the record that was unlocked")
+	}
 	seq := e.Seq + uint64(event)
 	all := o.keysAt(e.Track, seq)
 	keys := make(payload.Keys)
@@ -143,7 +158,7 @@ func (o *Opener) Open(ctx context.Context, e *entry.Entry, event int, slot strin
 		if !ok {
 			continue
 		}
-		blob, err := o.reader.Blob(ctx, b.SHA256)
+		blob, err := o.reader.Blob(ctx, index, b.SHA256)
 		var p *Problem
 		if errors.As(err, &p) && p.Status == http.StatusNotFound {
 			continue

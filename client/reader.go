@@ -172,9 +172,11 @@ func (r *Reader) Keys(ctx context.Context, session string) ([]wire.Key, error) {
 	return k.Keys, err
 }
 
-// Blob reads one blob, which hashes to what was asked for.
-func (r *Reader) Blob(ctx context.Context, hash entry.Hash) ([]byte, error) {
-	b, err := r.http.get(ctx, pathFor(wire.PathBlob, base64.RawURLEncoding.EncodeToString(hash[:])), nil, int64(wire.MaxBlob))
+// Blob reads one blob, which hashes to what was asked for. index is that of a leaf that names it, by which the server knows
+// whose record is read.
+func (r *Reader) Blob(ctx context.Context, index uint64, hash entry.Hash) ([]byte, error) {
+	q := url.Values{"entry": {strconv.FormatUint(index, 10)}}
+	b, err := r.http.get(ctx, pathFor(wire.PathBlob, base64.RawURLEncoding.EncodeToString(hash[:])), q, int64(wire.MaxBlob))
 	if err != nil {
 		return nil, err
 	}

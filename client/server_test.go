@@ -41,10 +41,10 @@ func must[T any](v T, err error) T {
 
 // A world is the keys of a log, an enroller, a recorder and a vault. It travels to child processes as JSON.
 type world struct {
-	Log, Received, Enroller, Recorder string // secret keys
-	RecorderV                         string
-	Trust                             []byte
-	Vault, Recovery                   string // age identities
+	Log, Received, System, Enroller, Recorder string // secret keys
+	RecorderV                                 string
+	Trust                                     []byte
+	Vault, Recovery                           string // age identities
 }
 
 func newWorld() *world {
@@ -53,7 +53,7 @@ func newWorld() *world {
 	w.Log, logV, _ = note.GenerateKey(rand.Reader, origin)
 	w.Enroller, enrollerV, _ = note.GenerateKey(rand.Reader, "acme/enroller")
 	w.Recorder, w.RecorderV, _ = note.GenerateKey(rand.Reader, "acme/bot")
-	_, systemV, _ = note.GenerateKey(rand.Reader, origin+"/system")
+	w.System, systemV, _ = note.GenerateKey(rand.Reader, origin+"/system")
 	w.Received, recvV = must2(entry.GenerateReceivedKey(rand.Reader, origin))
 	w.Trust = must(trust.New(logV, []string{recvV}, []string{systemV}, []string{enrollerV})).Marshal()
 	w.Vault, w.Recovery = must(age.GenerateX25519Identity()).String(), must(age.GenerateX25519Identity()).String()
