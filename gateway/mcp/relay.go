@@ -119,7 +119,7 @@ func (r *relay) answer(bad *refusal, action entry.ID) {
 	if action != "" {
 		data += fmt.Sprintf(`,"action":%q`, action)
 	}
-	r.client.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%q,"data":%s}}}`+"\n", id, bad.code, "steno: "+bad.text, data))
+	r.client.write(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%q,"data":%s}}}}`+"\n", id, bad.code, "steno: "+bad.text, data))
 }
 
 // A writer writes whole lines, from several goroutines, until the other end fails.

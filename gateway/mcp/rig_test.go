@@ -3,6 +3,7 @@ package mcp_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -145,6 +146,9 @@ type sink struct {
 func (s *sink) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if bytes.Contains(b, []byte(`"data":{"steno":`)) && !json.Valid(b) {
+		return 0, fmt.Errorf("the gateway wrote what is not JSON: %q", b)
+	}
 	if s.err != nil {
 		return s.part, s.err
 	}
