@@ -84,6 +84,9 @@ type Problem struct {
 	Next     *uint64     `json:"next,omitempty"`
 	Head     *entry.Hash `json:"head,omitempty"`
 	Receipts []Receipt   `json:"receipts,omitempty"`
+
+	// Heads are where the session's tracks stand, where that is what the client got wrong.
+	Heads []TrackHead `json:"heads,omitempty"`
 }
 
 // ProblemPrefix is what the type of a problem has before its code.

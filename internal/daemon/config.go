@@ -1,0 +1,303 @@
+// Package daemon makes a running steno server of a configuration, and takes it down again in order. It is wiring: what the
+// parts do, and why, stands in the parts.
+//
+// Everything of one log lies in one directory, but the guard:
+//
+//	DIR/lease, lease.epoch   one process at a time
+//	DIR/log                  Tessera's tree
+//	DIR/archive              every published checkpoint
+//	DIR/blobs                sealed payloads
+//	DIR/keyring/keyring.db   wrapped keys: not to be kept in backups that outlive them
+//	DIR/state                heads.db and index.db, derived: deleting them costs a rebuild
+//	GUARD                    the last checkpoint that was signed; never inside DIR
+package daemon
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/stenolog/steno/api"
+	"github.com/stenolog/steno/log"
+	"github.com/stenolog/steno/recording"
+)
+
+// Defaults that belong to no package beneath.
+const (
+	DefaultFloorBytes       = 512 << 20        // free on the disks of log and guard, below which the log takes nothing
+	DefaultFloorInodes      = 4096             // likewise
+	DefaultCheckpointFactor = 10               // intervals until a leaf that no checkpoint covers makes the server unhealthy
+	DefaultIndexLag         = 100_000          // entries that the index may be behind
+	DefaultShutdown         = 30 * time.Second // for requests in flight, and for the last checkpoint
+	DefaultLogLevel         = "info"
+	DefaultLogFormat        = "json"
+
+	maxConfig = 1 << 20 // bytes of a configuration file
+)
+
+// Config is a server's configuration, as its YAML file has it. The tag doc says what docs/configuration.md says.
+type Config struct {
+	Origin     string      `yaml:"origin" doc:"name of the log: first line of its checkpoints and name of its key"`
+	Dir        string      `yaml:"dir" doc:"directory of the log"`
+	Guard      string      `yaml:"guard" doc:"file of the guard; never inside dir, best on another disk"`
+	Trust      string      `yaml:"trust" doc:"file of the keys that verifiers of this log pin (docs/spec/trust.md)"`
+	Succeeds   string      `yaml:"succeeds" doc:"file with the last known checkpoint of the log that this one succeeds"`
+	Keys       Keys        `yaml:"keys"`
+	Managed    *Managed    `yaml:"managed" doc:"absent: no managed recording"`
+	Principals []Principal `yaml:"principals" doc:"who may do what"`
+	Listen     Listen      `yaml:"listen"`
+	Log        LogConfig   `yaml:"log"`
+	Limits     Limits      `yaml:"limits"`
+	Disk       Disk        `yaml:"disk"`
+	Health     Health      `yaml:"health"`
+	Logging    Logging     `yaml:"logging"`
+	Shutdown   Duration    `yaml:"shutdown" doc:"time for requests in flight when the server ends"`
+}
+
+// Keys are files with secret keys, which nobody but the server's user can read.
+type Keys struct {
+	Log      string `yaml:"log" doc:"signs checkpoints"`
+	Received string `yaml:"received" doc:"signs receipts"`
+	System   string `yaml:"system" doc:"signs the log's own entries"`
+}
+
+// Managed makes the server record for clients that do not sign themselves.
+type Managed struct {
+	Key        string              `yaml:"key" doc:"file of the key that signs managed tracks"`
+	Enrolment  string              `yaml:"enrolment" doc:"file of that key's enrolment, held by the operator, for any agent"`
+	Secret     string              `yaml:"secret" doc:"file of the secret that recognises retries; never changes"`
+	Recipients map[string][]string `yaml:"recipients" doc:"age recipients by class (content, personal, secret, directory, or default for the others): vault and recovery"`
+}
+
+// Principal is somebody with tokens.
+type Principal struct {
+	Name        string   `yaml:"name" doc:"an id; stands in the log, so it must not name a person"`
+	Roles       []string `yaml:"roles" doc:"recorder, auditor, operator; auditor goes with neither of the others"`
+	TokenSHA256 []string `yaml:"token_sha256" doc:"digests of the principal's tokens (stenod token new)"`
+}
+
+// Listen says where the server listens. A listener without address is off.
+type Listen struct {
+	Ingest Listener    `yaml:"ingest"`
+	Public Listener    `yaml:"public"`
+	Audit  Listener    `yaml:"audit"`
+	Ops    OpsListener `yaml:"ops"`
+}
+
+// Listener is one listener.
+type Listener struct {
+	Address   string `yaml:"address" doc:"HOST:PORT; absent: off"`
+	TLS       TLS    `yaml:"tls"`
+	Plaintext bool   `yaml:"plaintext" doc:"allows an address that is not loopback without TLS, behind a proxy that has it"`
+}
+
+// OpsListener is the one for operators.
+type OpsListener struct {
+	Listener  `yaml:",inline"`
+	Anonymous bool `yaml:"anonymous" doc:"detail and metrics without a token"`
+}
+
+// TLS names PEM files; both or none.
+type TLS struct {
+	Certificate string `yaml:"certificate" doc:"PEM file of the chain"`
+	Key         string `yaml:"key" doc:"PEM file of the key"`
+}
+
+// LogConfig tunes the log.
+type LogConfig struct {
+	CheckpointInterval Duration `yaml:"checkpoint_interval" doc:"time between checkpoints"`
+	Queue              int      `yaml:"queue" doc:"entries that wait for their place before the server sheds"`
+	QueueBytes         Bytes    `yaml:"queue_bytes" doc:"bytes that wait"`
+}
+
+// Limits bound what clients can make the server do.
+type Limits struct {
+	MaxBody       Bytes    `yaml:"max_body" doc:"of a request"`
+	InFlight      Bytes    `yaml:"in_flight" doc:"of the bodies of all requests at once; above it the server sheds"`
+	Connections   int      `yaml:"connections" doc:"of all listeners but ops at once; above it the server sheds"`
+	Rate          float64  `yaml:"rate" doc:"requests per second of a principal"`
+	Burst         int      `yaml:"burst" doc:"requests of a principal at once"`
+	HeaderTimeout Duration `yaml:"header_timeout" doc:"until a request's header is there"`
+	BodyTimeout   Duration `yaml:"body_timeout" doc:"until its body is there"`
+	WriteTimeout  Duration `yaml:"write_timeout" doc:"from the header until the answer is sent"`
+	IdleTimeout   Duration `yaml:"idle_timeout" doc:"between requests of a connection"`
+	MaxHeader     Bytes    `yaml:"max_header" doc:"of a request's header"`
+	MaxWait       Duration `yaml:"max_wait" doc:"that ?wait=integrated waits at most"`
+	Sessions      int      `yaml:"sessions" doc:"sessions alive at once"`
+}
+
+// Disk is the floor.
+type Disk struct {
+	FloorBytes  Bytes  `yaml:"floor_bytes" doc:"free space below which the log takes nothing, on the disks of dir and guard"`
+	FloorInodes uint64 `yaml:"floor_inodes" doc:"likewise, in inodes"`
+}
+
+// Health says from when on the server is unhealthy.
+type Health struct {
+	CheckpointFactor int    `yaml:"checkpoint_factor" doc:"intervals that an entry may wait for a checkpoint"`
+	IndexLag         uint64 `yaml:"index_lag" doc:"entries that the index may be behind"`
+}
+
+// Logging is the server's own log, on stderr.
+type Logging struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error"`
+	Format string `yaml:"format" doc:"json or text"`
+}
+
+// Default is a configuration with every default, and nothing else.
+func Default() Config {
+	return Config{
+		Log: LogConfig{Duration(log.DefaultInterval), log.DefaultQueue, log.DefaultQueueBytes},
+		Limits: Limits{
+			MaxBody: api.DefaultMaxBody, InFlight: api.DefaultInFlight, Connections: api.DefaultConnections,
+			Rate: api.DefaultRate, Burst: api.DefaultBurst, HeaderTimeout: Duration(api.DefaultHeaderTimeout),
+			BodyTimeout: Duration(api.DefaultBodyTimeout), WriteTimeout: Duration(api.DefaultWriteTimeout),
+			IdleTimeout: Duration(api.DefaultIdleTimeout), MaxHeader: api.DefaultMaxHeader,
+			MaxWait: Duration(api.DefaultMaxWait), Sessions: recording.DefaultSessions,
+		},
+		Disk:     Disk{DefaultFloorBytes, DefaultFloorInodes},
+		Health:   Health{DefaultCheckpointFactor, DefaultIndexLag},
+		Logging:  Logging{DefaultLogLevel, DefaultLogFormat},
+		Shutdown: Duration(DefaultShutdown),
+	}
+}
+
+// Parse reads a configuration strictly, over the defaults, and checks it. Paths are taken relative to base.
+func Parse(b []byte, base string) (Config, error) {
+	c := Default()
+	if len(b) > maxConfig {
+		return c, fmt.Errorf("configuration of %d bytes, at most %d", len(b), maxConfig)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	dec.KnownFields(true)
+	if err := dec.Decode(&c); err != nil {
+		return c, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return c, errors.New("reading the configuration: more than one YAML document")
+	}
+	c.resolve(base)
+	return c, c.Check()
+}
+
+// Load reads the configuration in a file. Paths in it are relative to the file.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c, err := Parse(b, filepath.Dir(path))
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *Config) resolve(base string) {
+	paths := []*string{&c.Dir, &c.Guard, &c.Trust, &c.Succeeds, &c.Keys.Log, &c.Keys.Received, &c.Keys.System}
+	if c.Managed != nil {
+		paths = append(paths, &c.Managed.Key, &c.Managed.Enrolment, &c.Managed.Secret)
+	}
+	for _, l := range c.listeners() {
+		paths = append(paths, &l.TLS.Certificate, &l.TLS.Key)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(base, *p)
+		}
+	}
+}
+
+func (c *Config) listeners() map[string]*Listener {
+	return map[string]*Listener{
+		api.ListenerIngest: &c.Listen.Ingest, api.ListenerPublic: &c.Listen.Public,
+		api.ListenerAudit: &c.Listen.Audit, api.ListenerOps: &c.Listen.Ops.Listener,
+	}
+}
+
+// Digest commits to the configuration: the SHA-256 of its one YAML form.
+func (c Config) Digest() ([32]byte, error) {
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("writing the configuration: %w", err)
+	}
+	return sha256.Sum256(b), nil
+}
+
+// A Duration is written as Go writes it: 1s, 2m30s. It has a unit always.
+type Duration time.Duration
+
+// UnmarshalYAML reads a duration with its unit.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil || v <= 0 {
+		return fmt.Errorf("line %d: %q is not a positive duration with a unit, such as 30s", n.Line, n.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalYAML writes a duration.
+func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
+
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// Bytes is a number of bytes, written with a unit: 512MiB, 16KiB, 9216B.
+type Bytes int64
+
+var units = []struct {
+	name string
+	size Bytes
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+
+// UnmarshalYAML reads bytes with their unit.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(n.Value, u.name)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseInt(digits, 10, 32)
+		if err != nil || v <= 0 {
+			break
+		}
+		*b = Bytes(v) * u.size
+		return nil
+	}
+	return fmt.Errorf("line %d: %q is not a positive number of B, KiB, MiB or GiB", n.Line, n.Value)
+}
+
+// MarshalYAML writes bytes.
+func (b Bytes) MarshalYAML() (any, error) { return b.String(), nil }
+
+func (b Bytes) String() string {
+	for _, u := range units {
+		if b%u.size == 0 && (b != 0 || u.size == 1) {
+			return strconv.FormatInt(int64(b/u.size), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10) + "B"
+}

@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/stenolog/steno/api"
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/log"
+	"github.com/stenolog/steno/recording"
+)
+
+// Addrs are the addresses that the server really listens on, HOST:PORT, "" for a listener that is off.
+type Addrs struct{ Ingest, Public, Audit, Ops string }
+
+// Options are what Run needs beside the configuration. All may be left out.
+type Options struct {
+	Logger *slog.Logger
+	// Ready is called once, when all listeners are open and the server takes requests.
+	Ready func(Addrs)
+}
+
+// Run serves until ctx ends, then takes everything down in order: listeners, recording, log, stores, lease. Whoever waits for
+// an answer gets it first. It returns nil if all of that went well.
+func Run(ctx context.Context, c Config, o Options) (err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := c.Check(); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	var down closers
+	defer func() { err = errors.Join(err, down.closeAll(ctx, time.Duration(c.Shutdown))) }()
+	s, err := start(ctx, c, o.Logger, &down)
+	if err != nil {
+		return err
+	}
+	if o.Ready != nil {
+		o.Ready(s.addrs)
+	}
+	o.Logger.Info("serving", "origin", c.Origin, "ingest", s.addrs.Ingest, "public", s.addrs.Public, "audit", s.addrs.Audit,
+		"ops", s.addrs.Ops)
+	select {
+	case <-ctx.Done():
+		o.Logger.Info("shutting down")
+		return nil
+	case err := <-s.failed:
+		return err
+	}
+}
+
+// start brings everything up, each thing after what it stands on, and leaves in down how to take it down.
+func start(ctx context.Context, c Config, logger *slog.Logger, down *closers) (*servers, error) {
+	k, err := loadKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(c.Dir); errors.Is(err, os.ErrNotExist) {
+		return nil, &NoLogError{c.Dir}
+	}
+	epoch, err := takeLease(ctx, c.Dir, down)
+	if err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o := observers{logger, registry}
+	l, tree, err := openLog(ctx, c, k, o, down)
+	if err != nil {
+		return nil, err
+	}
+	v, err := openViews(c, o, down)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := openRecording(ctx, c, k, l, v, o, epoch)
+	if err != nil {
+		return nil, err
+	}
+	down.add("the recording", rec.Close)
+	if err := noteConfig(ctx, c, rec); err != nil {
+		return nil, err
+	}
+	tokens, err := c.tokens()
+	if err != nil {
+		return nil, err
+	}
+	a, err := api.New(api.Config{
+		Recording: rec, Log: l, Tree: tree, Index: v.index, Keyring: v.keyring, Blobs: v.blobs, Tokens: tokens,
+		Health: newProbe(c, l, rec).health, Gatherer: registry, Limits: c.apiLimits(),
+		OpsAnonymous: c.Listen.Ops.Anonymous, Logger: logger, Registerer: registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return listen(c, a, down)
+}
+
+func openRecording(ctx context.Context, c Config, k *keys, l *log.Log, v views, o observers, epoch uint64) (*recording.Recording, error) {
+	var succeeds []byte
+	if c.Succeeds != "" {
+		var err error
+		if succeeds, err = os.ReadFile(c.Succeeds); err != nil {
+			return nil, fmt.Errorf("reading the predecessor's last checkpoint: %w", err)
+		}
+	}
+	return recording.Open(ctx, recording.Config{
+		Origin: c.Origin, Version: Version(), Log: l, Blobs: v.blobs, Keyring: v.keyring, Heads: v.heads, Index: v.index,
+		Anchors: k.trust.Anchors(), Stamper: k.stamper, System: k.system, SystemKey: k.systemKey, Managed: k.managed,
+		Epoch: epoch, Succeeds: succeeds, Logger: o.logger, Registerer: o.registerer,
+		Limits: recording.Limits{Sessions: c.Limits.Sessions},
+	})
+}
+
+// noteConfig commits in the log to the configuration that is in force.
+func noteConfig(ctx context.Context, c Config, rec *recording.Recording) error {
+	digest, err := c.Digest()
+	if err != nil {
+		return err
+	}
+	if err := rec.NoteConfig(ctx, entry.Config{Digest: digest, Version: entry.ID(Version())}); err != nil {
+		return fmt.Errorf("recording the configuration: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) apiLimits() api.Limits {
+	l := c.Limits
+	return api.Limits{
+		MaxBody: int64(l.MaxBody), InFlight: int64(l.InFlight), Connections: l.Connections, Rate: l.Rate, Burst: l.Burst,
+		HeaderTimeout: time.Duration(l.HeaderTimeout), BodyTimeout: time.Duration(l.BodyTimeout),
+		WriteTimeout: time.Duration(l.WriteTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
+		MaxHeader: int(l.MaxHeader), MaxWait: time.Duration(l.MaxWait),
+	}
+}
+
+// Version is that of the module, as an id; devel where it was built from a working tree.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || entry.CheckID(info.Main.Version) != nil {
+		return "devel"
+	}
+	return info.Main.Version
+}

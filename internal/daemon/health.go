@@ -1,0 +1,96 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/stenolog/steno/api"
+	"github.com/stenolog/steno/log"
+	"github.com/stenolog/steno/storage/sqlite"
+)
+
+// guardEvery is how long an answer about the guard is good for, and guardTimeout how long it may take.
+const (
+	guardEvery   = time.Second
+	guardTimeout = 2 * time.Second
+)
+
+// A probe asks the parts how they are. It says what is so now, not what once was: the guard is read for it.
+type probe struct {
+	c       Config
+	log     *log.Log
+	indexed interface{ Indexed() uint64 }
+
+	mu      sync.Mutex
+	asked   time.Time
+	guardOK error
+}
+
+func newProbe(c Config, l *log.Log, indexed interface{ Indexed() uint64 }) *probe {
+	return &probe{c: c, log: l, indexed: indexed}
+}
+
+func (p *probe) health(ctx context.Context) api.Health {
+	h := p.log.Health()
+	limit := time.Duration(p.c.Log.CheckpointInterval) * time.Duration(p.c.Health.CheckpointFactor)
+	lag := h.Size - min(h.Size, p.indexed.Indexed())
+	guard := p.guard(ctx)
+	check := func(name string, ok, needed bool, format string, args ...any) api.Check {
+		return api.Check{Check: name, OK: ok, Ready: needed, Detail: fmt.Sprintf(format, args...)}
+	}
+	// Errors are told by kind, not by their text, which may name files: the whole of it is in the server's log.
+	return api.Health{Checks: []api.Check{
+		check("signing", h.Stopped == nil, true, "the log has %s", word(h.Stopped == nil, "not stopped", "stopped until it is started again")),
+		check("open", !h.Closing, true, "%s", word(!h.Closing, "taking requests", "shutting down")),
+		check("disk", h.ReadOnly == "", true, "%s", word(h.ReadOnly == "", "above the floor", h.ReadOnly)),
+		check("guard", guard == nil && h.GuardError == nil, true, "%s", word(guard == nil && h.GuardError == nil, "reachable", "not reachable, or not what it was")),
+		check("checkpoint", h.Unpublished <= limit && h.PublishError == nil, false, "size %d of %d published; the oldest entry without a checkpoint waits for %s, at most %s",
+			h.Published, h.Size, h.Unpublished.Round(time.Millisecond), limit),
+		check("index", lag <= p.c.Health.IndexLag, false, "%d entries behind, at most %d", lag, p.c.Health.IndexLag),
+	}}
+}
+
+func word(ok bool, yes, no string) string {
+	if ok {
+		return yes
+	}
+	return no
+}
+
+// guard reads the guard by its path, as a restart would: an open file that was deleted can still be read, and is no guard any
+// more.
+func (p *probe) guard(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.asked) < guardEvery {
+		return p.guardOK
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardTimeout)
+	defer cancel()
+	p.guardOK = p.readGuard(ctx)
+	p.asked = time.Now()
+	return p.guardOK
+}
+
+func (p *probe) readGuard(ctx context.Context) (err error) {
+	if _, err := os.Stat(p.c.Guard); err != nil {
+		return err
+	}
+	g, err := sqlite.OpenGuard(p.c.Guard)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	state, err := g.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if size, _ := p.log.Checkpoint(); state.Origin != p.c.Origin || state.Size < size {
+		return fmt.Errorf("the guard is behind what was published")
+	}
+	return nil
+}
