@@ -196,8 +196,10 @@ func TestTree_driverFailure(t *testing.T) {
 	if _, err := tree.Settle(t.Context()); !errors.Is(err, storage.ErrReadOnly) {
 		t.Errorf("settle after a failure: %v, want ErrReadOnly", err)
 	}
-	if size, _, err := tree.Head(t.Context()); err != nil || size != 1 {
-		t.Errorf("head: %d, %v", size, err)
+	// A flush that did not get as far as the obstacle may have gone through.
+	left, _, err := tree.Head(t.Context())
+	if err != nil || left < 1 || left > 256 {
+		t.Errorf("head: %d, %v", left, err)
 	}
 	closeTree(t, tree)
 	if err := os.Remove(full); err != nil {
@@ -205,7 +207,7 @@ func TestTree_driverFailure(t *testing.T) {
 	}
 	tree = openTree(t, dir)
 	appendText(t, tree, make([]string, 300)...)
-	if size, _, err := tree.Head(t.Context()); err != nil || size != 301 {
+	if size, _, err := tree.Head(t.Context()); err != nil || size != left+300 {
 		t.Errorf("head: %d, %v", size, err)
 	}
 }
