@@ -37,9 +37,12 @@ type Log struct {
 	enroller note.Signer
 	hashes   []tlog.Hash
 	system   *recorder.Track
-	now      entry.Time
-	numbers  map[string]uint64
-	previous map[string]*entry.Admitted
+	systemID string
+
+	systemKey note.Signer
+	now       entry.Time
+	numbers   map[string]uint64
+	previous  map[string]*entry.Admitted
 }
 
 // Must is v, or the end of the test.
@@ -74,12 +77,9 @@ func New(t testing.TB, origin string) *Log {
 		t.Fatal(err)
 	}
 	l.Stamper = Must(entry.NewStamper(skey))(t)
-	system, systemKey := key(t, origin+"/system")
+	l.systemKey, systemKey = key(t, origin+"/system")
 	l.Trust = Must(trust.New(logKey, []string{receivedKey}, []string{systemKey}, []string{enrollerKey}))(t)
-	l.system = Must(recorder.New(recorder.Config{
-		Origin: origin, Session: SessionID(0xffff), Track: entry.SystemTrack, Signer: system, Rand: rand.Reader,
-		Now: l.now.Time,
-	}))(t)
+	l.startSystem(SessionID(0xffff))
 	l.Say(entry.TypeSystemOpen, entry.SystemOpen{Version: "test", Key: entry.Text(systemKey), Epoch: 1})
 	return l
 }
@@ -361,4 +361,31 @@ func (l *Log) Truncate(n int) {
 	for _, leaf := range leaves {
 		l.AppendLeaf(leaf)
 	}
+}
+
+// Skip makes the log forget that it has counted a session of the agent's.
+func (l *Log) Skip(agent string) { l.numbers[agent]++ }
+
+// SystemEnd is where the system session stands.
+func (l *Log) SystemEnd() *entry.TrackEnd {
+	return &entry.TrackEnd{Track: entry.SystemTrack, Next: l.system.Next(), Head: l.system.Head()}
+}
+
+// Restart begins another system session, which names the one before as having ended where end says.
+func (l *Log) Restart(epoch uint64, id string, end *entry.TrackEnd) (index uint64) {
+	l.t.Helper()
+	open := entry.SystemOpen{Version: "test", Key: entry.Text(l.Trust.System[0]), Epoch: epoch, Size: uint64(len(l.Leaves))}
+	if end != nil {
+		open.Predecessor, open.PredecessorHead = entry.UUID(l.systemID), &end.Head
+	}
+	l.startSystem(id)
+	return l.Say(entry.TypeSystemOpen, open)
+}
+
+func (l *Log) startSystem(id string) {
+	l.t.Helper()
+	l.systemID = id
+	l.system = Must(recorder.New(recorder.Config{
+		Origin: l.Origin, Session: id, Track: entry.SystemTrack, Signer: l.systemKey, Rand: rand.Reader, Now: l.now.Time,
+	}))(l.t)
 }

@@ -1,0 +1,150 @@
+// Package audit replays a whole log: every leaf up to the root that the log has signed, every entry, chain, enrolment,
+// receipt and number, and what the log says of its sessions. What a bundle of evidence can't show, an audit does: that
+// the log holds no second text for any sequence number and no session that was left out.
+//
+// It goes through the log once, in order. Leaves are read, hashed, parsed and checked for their receipts in parallel; one
+// goroutine follows the chains; recorders' signatures are verified in parallel again. Most sessions are followed to
+// their end on this fast path, which knows the regular course of things and nothing else. Whatever departs from it (a
+// repeat, an entry out of order, one after the end, a wrong link) sends its session to a second reading of the log, in
+// which evidence.Session judges it exactly: the same code that judges a bundle.
+//
+// Memory is that of the sessions that are open at a time, about 2 KiB a track, plus about 40 bytes for every session
+// that has ended, 200 for every agent, and for every session of the second reading 100 bytes an entry.
+// docs/spec/audit.md is the specification.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/log/tiles"
+	"github.com/stenolog/steno/trust"
+)
+
+// Signatures says which signatures are verified.
+type Signatures string
+
+const (
+	// AllSignatures verifies every recorder's signature and every receipt.
+	AllSignatures Signatures = "all"
+	// LastSignatures verifies, besides every link of every chain, the signature and the receipt of each track's first
+	// and last entry. The links carry the last signature back over all of the track.
+	LastSignatures Signatures = "last"
+)
+
+// Config says what is audited, and how.
+type Config struct {
+	Trust      *trust.Trust
+	Checkpoint trust.Checkpoint // opened with Trust
+	Source     tiles.Source     // has at least the tiles and bundles of Checkpoint's tree
+	Signatures Signatures       // AllSignatures if empty
+	// Progress, if set, is called by one goroutine now and then with the number of leaves read, of how many: the size of
+	// the log, and again as much when a second reading is needed.
+	Progress func(done, of uint64)
+}
+
+// Checks of an audit beside those of package evidence.
+const (
+	CheckTree      evidence.CheckID = "tree"      // every leaf and every hash tile belongs to the signed root
+	CheckNumbering evidence.CheckID = "numbering" // every agent's sessions are numbered from 1, each naming the one before
+	CheckVerdicts  evidence.CheckID = "verdicts"  // the log calls no session better than its entries show
+)
+
+// Run audits a log. An error says that it could not be done (a tile that can't be had, a context that ended); what is
+// wrong with the log is in the report.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if cfg.Signatures == "" {
+		cfg.Signatures = AllSignatures
+	}
+	a := &auditor{cfg: cfg, size: cfg.Checkpoint.Size, of: cfg.Checkpoint.Size}
+	a.follower = newFollower(a)
+	r, err := tiles.NewReader(cfg.Source, cfg.Checkpoint.Size, cfg.Checkpoint.Root)
+	if err == nil {
+		a.reader = r
+		err = a.run(ctx)
+	}
+	var damage *tiles.DamageError
+	if errors.As(err, &damage) {
+		a.find(evidence.Finding{Check: CheckTree, Outcome: evidence.Failed, Where: evidence.Where{File: damage.Place}, Detail: damage.Why})
+		err = nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("auditing the log: %w", err)
+	}
+	return a.report(), nil
+}
+
+// An auditor is the state of one Run. Its methods run in one goroutine, unless they say otherwise.
+type auditor struct {
+	cfg      Config
+	reader   *tiles.Reader
+	size, of uint64
+	follower *follower
+	counts   Counts
+	findings []evidence.Finding
+}
+
+func (a *auditor) find(f evidence.Finding) { a.findings = append(a.findings, f) }
+
+func (a *auditor) run(ctx context.Context) error {
+	a.follower.pool = newPool()
+	err := a.firstReading(ctx)
+	if err == nil {
+		a.follower.finish()
+	}
+	a.follower.pool.close(a)
+	if err != nil {
+		return err
+	}
+	return a.secondReading(ctx)
+}
+
+func (a *auditor) firstReading(ctx context.Context) error {
+	parse := func(first uint64, leaves [][]byte) ([]read, error) { return a.parse(first, leaves), nil }
+	err := tiles.Each(ctx, a.reader, 0, a.size, parse, func(first uint64, reads []read) error {
+		for i := range reads {
+			a.follower.take(&reads[i])
+		}
+		a.follower.pool.flush()
+		a.counts.Leaves = first + uint64(len(reads))
+		a.progress(a.counts.Leaves)
+		return nil
+	})
+	return err
+}
+
+func (a *auditor) progress(done uint64) {
+	if a.cfg.Progress != nil {
+		a.cfg.Progress(done, a.of)
+	}
+}
+
+// report puts findings in order: by place in the log, so that the first is the first.
+func (a *auditor) report() *Report {
+	slices.SortStableFunc(a.findings, func(x, y evidence.Finding) int {
+		return cmp.Or(cmp.Compare(indexOf(x), indexOf(y)), cmp.Compare(x.Check, y.Check), cmp.Compare(x.Detail, y.Detail))
+	})
+	a.findings = slices.CompactFunc(a.findings, func(x, y evidence.Finding) bool {
+		return x.Check == y.Check && x.Detail == y.Detail && x.Where.String() == y.Where.String()
+	})
+	digest := a.cfg.Trust.Digest()
+	r := &Report{
+		Format: reportFormat, Origin: a.cfg.Trust.Origin, TrustDigest: hex.EncodeToString(digest[:]),
+		Checkpoint: evidence.CheckpointInfo{Size: a.cfg.Checkpoint.Size, Root: a.cfg.Checkpoint.Root},
+		Signatures: a.cfg.Signatures, Counts: a.counts,
+	}
+	r.conclude(a.follower.passed, a.findings, a.size-a.counts.Leaves)
+	return r
+}
+
+func indexOf(f evidence.Finding) uint64 {
+	if f.Where.Index == nil {
+		return 1<<64 - 1
+	}
+	return *f.Where.Index
+}

@@ -1,0 +1,178 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/internal/safe"
+	"github.com/stenolog/steno/log/tiles"
+	"github.com/stenolog/steno/trust"
+)
+
+const (
+	reportFormat = "steno/audit/v1"
+	maxFindings  = 1000 // of a report
+)
+
+// A Report is what an audit found. It has no time in it: the same log gives the same report.
+type Report struct {
+	Format      string                  `json:"format"` // steno/audit/v1
+	Exit        int                     `json:"exit"`   // 0 or 1, as of package evidence
+	Verdict     string                  `json:"verdict"`
+	Origin      string                  `json:"origin"`
+	TrustDigest string                  `json:"trust_sha256"`
+	Checkpoint  evidence.CheckpointInfo `json:"checkpoint"`
+	Signatures  Signatures              `json:"signatures"`
+	Counts      Counts                  `json:"counts"`
+	Checks      []evidence.Check        `json:"checks"`
+	Findings    []evidence.Finding      `json:"findings"`       // by place, the first 1,000
+	More        int                     `json:"more,omitempty"` // findings
+	NotChecked  []evidence.NotChecked   `json:"not_checked"`
+}
+
+// Counts are how much of everything there is.
+type Counts struct {
+	Leaves         uint64 `json:"leaves"`
+	Entries        uint64 `json:"entries"`
+	Events         uint64 `json:"events"`
+	Sessions       uint64 `json:"sessions"`
+	Tracks         uint64 `json:"tracks"`
+	SystemSessions uint64 `json:"system_sessions"`
+	Complete       uint64 `json:"complete"`
+	Late           uint64 `json:"late"`
+	Interrupted    uint64 `json:"interrupted"`
+	Abandoned      uint64 `json:"abandoned"`
+	Open           uint64 `json:"open"`
+	Unproven       uint64 `json:"unproven"`
+	Repeats        uint64 `json:"repeats"`   // leaves that repeat an entry word for word
+	Pending        uint64 `json:"pending"`   // answers of the log that are due, near its end
+	Revisited      uint64 `json:"revisited"` // sessions that took a second reading
+}
+
+// A verdictCode is a verdict in one byte.
+type verdictCode uint8
+
+func (c *Counts) byVerdict() []*uint64 {
+	return []*uint64{&c.Complete, &c.Late, &c.Interrupted, &c.Abandoned, &c.Open, &c.Unproven}
+}
+
+// add counts a session under its verdict.
+func (c *Counts) add(verdict string) verdictCode {
+	i := slices.Index([]string{evidence.VerdictComplete, evidence.VerdictLate, evidence.VerdictInterrupted, evidence.VerdictAbandoned,
+		evidence.VerdictOpen, evidence.VerdictUnproven}, verdict)
+	*c.byVerdict()[i]++
+	return verdictCode(i)
+}
+
+// take counts it no more.
+func (c *Counts) take(v verdictCode) { *c.byVerdict()[v]-- }
+
+func checkOrder() []evidence.CheckID {
+	return []evidence.CheckID{CheckTree, evidence.CheckEntries, evidence.CheckReceived, evidence.CheckEnrolment, evidence.CheckRecorder,
+		evidence.CheckChain, evidence.CheckTracks, evidence.CheckSystem, evidence.CheckAdmitted, evidence.CheckEmbedded, CheckNumbering,
+		CheckVerdicts}
+}
+
+func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.Finding, unread uint64) {
+	r.Verdict = "clean"
+	for _, id := range checkOrder() {
+		c := evidence.Check{ID: id, Outcome: evidence.Passed, Passed: passed[id]}
+		for i := range findings {
+			switch f := &findings[i]; {
+			case f.Check != id:
+			case c.Where == nil:
+				c.Outcome, c.Where, c.Detail = evidence.Failed, &f.Where, f.Detail
+			default:
+				c.Others++
+			}
+		}
+		r.Checks = append(r.Checks, c)
+	}
+	if len(findings) > 0 {
+		r.Exit, r.Verdict = evidence.ExitFailed, "failed"
+	}
+	r.More = max(0, len(findings)-maxFindings)
+	r.Findings = append([]evidence.Finding{}, findings[:len(findings)-r.More]...)
+	r.NotChecked = []evidence.NotChecked{
+		{ID: "outside", Why: "whether anything was done outside this log: no log can know"},
+		{ID: "witnesses", Why: "cosignatures on the checkpoint: whether others are shown the same log rests on the log's key alone"},
+		{ID: "external-time", Why: "external time: every time here is the word of the log or of a recorder"},
+		{ID: "sealed-content", Why: "sealed content: it is committed to, and was not looked for in the store of blobs"},
+		{ID: "embedded-roots", Why: "whether checkpoints that recorders have seen are of this very tree: their signatures alone were, of sessions read twice"},
+	}
+	if r.Signatures == LastSignatures {
+		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "signatures", Why: "signatures between the first and the last entry of a track, over which the chain of hashes carries the last one; " +
+			"and receipts there"})
+	}
+	if unread > 0 {
+		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "unread", Why: fmt.Sprintf("%d leaves from the damaged place on, and what the log never answered", unread)})
+	}
+}
+
+// JSON writes the report as one JSON object, in printable ASCII.
+func (r *Report) JSON() []byte {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		panic("audit: a report that can't be written: " + err.Error()) // strings, integers and hashes alone
+	}
+	return append(safe.JSON(b), '\n')
+}
+
+// Text writes the report for people, with whatever others wrote escaped.
+func (r *Report) Text(w io.Writer) error {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("%s: log %s, size %d, root %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin), r.Checkpoint.Size, r.Checkpoint.Root)
+	for _, f := range r.Findings {
+		line("  %s: %s", f.Check, safe.Text(f.String()))
+	}
+	if r.More > 0 {
+		line("  and %d more", r.More)
+	}
+	c := r.Counts
+	line("%d leaves, %d events; %d sessions: %d complete, %d late, %d interrupted, %d abandoned, %d open, %d unproven", c.Leaves, c.Events, c.Sessions,
+		c.Complete, c.Late, c.Interrupted, c.Abandoned, c.Open, c.Unproven)
+	line("%d repeats, %d answers of the log pending, %d of its own sessions", c.Repeats, c.Pending, c.SystemSessions)
+	for _, check := range r.Checks {
+		line("  %-10s %-7s %d", check.ID, check.Outcome, check.Passed)
+	}
+	line("Signatures verified: %s. Not checked:", r.Signatures)
+	for _, n := range r.NotChecked {
+		line("  %s", n.Why)
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// Open gets the checkpoint that a log publishes, verifies its signature, and makes the Config of an audit.
+func Open(ctx context.Context, t *trust.Trust, fetch tiles.Fetch) (Config, error) {
+	note, err := fetch(ctx, "checkpoint")
+	if err != nil {
+		return Config{}, fmt.Errorf("getting the checkpoint: %w", err)
+	}
+	cp, err := t.OpenCheckpoint(note)
+	if err != nil {
+		return Config{}, err
+	}
+	return Config{Trust: t, Checkpoint: cp, Source: tiles.FromFetch(fetch)}, nil
+}
+
+// Dir fetches from a directory in the shape of tlog-tiles. The caller closes root when the audit is done.
+func Dir(root *os.Root) tiles.Fetch {
+	return func(_ context.Context, path string) ([]byte, error) {
+		f, err := root.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(io.LimitReader(f, tiles.MaxBundle+1))
+	}
+}

@@ -1,0 +1,200 @@
+package audit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/evidence"
+)
+
+// system follows the log's own sessions: one per incarnation of the process that writes it, each naming the one before.
+type system struct {
+	f      *follower
+	chain  *entry.Track
+	epoch  uint64
+	openAt uint64
+	texts  [4096]text // of the latest entries, to know a repeat by
+	n      int
+	early  map[uint64]arrival // entries that a failed append has left ahead of their predecessors
+	last   []byte
+	lastAt uint64
+}
+
+type text struct {
+	seq  uint64
+	hash entry.Hash
+}
+
+// An arrival is kept as bytes of its own: the leaf that was read would hold on to its whole bundle.
+type arrival struct {
+	index uint64
+	leaf  []byte
+	hash  entry.Hash
+}
+
+const maxEarly = 1024
+
+func (s *system) fail(r *read, format string, args ...any) {
+	s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, fmt.Errorf(format, args...)))
+}
+
+func (s *system) take(r *read) {
+	if s.chain == nil || r.entry.Session != s.chain.Session {
+		if r.entry.Seq == 0 {
+			s.open(r)
+			return
+		}
+		s.fail(r, "an entry of a system session that has not begun or was succeeded by another")
+		return
+	}
+	switch {
+	case r.entry.Seq < s.chain.Next:
+		s.behind(r)
+	case r.entry.Seq > s.chain.Next:
+		s.ahead(r)
+	default:
+		s.extend(r)
+	}
+}
+
+func (s *system) ahead(r *read) {
+	e, taken := s.early[r.entry.Seq]
+	switch {
+	case taken && e.hash != r.hash:
+		s.fail(r, "equivocation: the log has signed two texts for one sequence number of its own")
+	case !taken && len(s.early) == maxEarly:
+		s.fail(r, "more than %d entries of the log's own are out of order", maxEarly)
+	case !taken:
+		s.early[r.entry.Seq] = arrival{r.index, slices.Clone(r.leaf), r.hash}
+	}
+}
+
+func (s *system) behind(r *read) {
+	for i := range min(s.n, len(s.texts)) {
+		if s.texts[i] == (text{r.entry.Seq, r.hash}) {
+			s.f.a.counts.Repeats++
+			return
+		}
+	}
+	s.fail(r, "equivocation: the log has signed two texts for one sequence number of its own")
+}
+
+func (s *system) extend(r *read) {
+	if err := s.chain.Check(r.entry); err != nil {
+		s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, err))
+		return
+	}
+	advance(s.chain, r)
+	if s.f.a.cfg.Signatures == AllSignatures {
+		s.f.pool.add(job{index: r.index, entry: r.entry, verifier: s.chain.Verifier})
+	}
+	s.accept(r)
+	if e, ok := s.early[s.chain.Next]; ok {
+		delete(s.early, s.chain.Next)
+		s.extend(&s.f.a.parse(e.index, [][]byte{e.leaf})[0]) // it was read before, and so parses
+	}
+}
+
+func (s *system) accept(r *read) {
+	s.texts[s.n%len(s.texts)] = text{r.entry.Seq, r.hash}
+	s.n++
+	s.lastAt = r.index
+	if s.f.a.cfg.Signatures != AllSignatures {
+		s.last = append(s.last[:0], r.leaf...)
+	}
+	for _, ev := range r.entry.Events {
+		s.event(r, ev)
+	}
+}
+
+func (s *system) event(r *read, ev entry.Event) {
+	switch ev.Type {
+	case entry.TypeAdmitted, entry.TypeVerdict:
+	default:
+		return
+	}
+	v, err := ev.Value()
+	if err != nil {
+		s.fail(r, "%w", err)
+		return
+	}
+	switch v := v.(type) {
+	case *entry.Admitted:
+		s.f.admitted(r, v)
+	case *entry.Verdict:
+		s.f.verdict(r, v)
+	}
+}
+
+// open begins a system session, which succeeds the one before.
+func (s *system) open(r *read) {
+	chain, err := s.f.anchors.Open(r.entry, r.entry.Received.Time)
+	if err != nil {
+		s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, err))
+		return
+	}
+	var v entry.SystemOpen
+	if err := r.entry.Events[0].Decode(&v); err != nil {
+		s.fail(r, "%w", err)
+		return
+	}
+	if err := s.succeeds(&v, chain, r.index); err != nil {
+		s.fail(r, "%w", err)
+	}
+	s.leftover()
+	s.lastSignature()
+	s.f.passed[evidence.CheckSystem]++
+	s.f.a.counts.SystemSessions++
+	s.chain, s.epoch, s.openAt, s.n, s.early = chain, v.Epoch, r.index, 0, map[uint64]arrival{}
+	s.accept(r)
+}
+
+func (s *system) succeeds(v *entry.SystemOpen, chain *entry.Track, index uint64) error {
+	key, err := note.NewVerifier(string(v.Key))
+	switch {
+	case err != nil || key.Name() != chain.Verifier.Name() || key.KeyHash() != chain.Verifier.KeyHash():
+		return errors.New("system session names another key than it is signed by")
+	case v.Size > index:
+		return fmt.Errorf("system session says to have begun at size %d", v.Size)
+	case s.chain == nil && (v.Predecessor != "" || v.PredecessorHead != nil):
+		return errors.New("the first system session names a predecessor")
+	case s.chain == nil:
+		return nil
+	case string(v.Predecessor) != s.chain.Session || v.PredecessorHead == nil || *v.PredecessorHead != s.chain.Head:
+		return errors.New("system session does not name the one before it and where that ended")
+	case v.Epoch <= s.epoch:
+		return fmt.Errorf("system session has epoch %d after %d", v.Epoch, s.epoch)
+	}
+	return nil
+}
+
+// leftover names what never found its place.
+func (s *system) leftover() {
+	for _, seq := range slices.Sorted(maps.Keys(s.early)) {
+		e := s.early[seq]
+		r := s.f.a.parse(e.index, [][]byte{e.leaf})[0]
+		s.fail(&r, "hole: sequence number %d of the log's own session is missing before this one", s.chain.Next)
+		return
+	}
+}
+
+func (s *system) lastSignature() {
+	if s.chain == nil || s.f.a.cfg.Signatures == AllSignatures {
+		return
+	}
+	s.f.lastSignature(&track{chain: s.chain, last: s.last, lastAt: s.lastAt})
+	s.last = nil // the pool reads it from now on
+}
+
+func (s *system) finish() {
+	s.leftover()
+	s.lastSignature()
+}
+
+func compareIDs(a, b sessionID) int { return cmp.Compare(string(a[:]), string(b[:])) }
