@@ -70,7 +70,6 @@ func playServer(role string) {
 		}
 	}
 	if role == "stubborn" {
-		fmt.Fprintln(os.Stderr, os.Getpid())
 		time.Sleep(time.Hour)
 	}
 }
@@ -78,7 +77,7 @@ func playServer(role string) {
 // playGateway runs a server and says its number, for a test that kills the gateway.
 func playGateway() {
 	err := mcp.Run(context.Background(), mcp.Config{
-		Command: []string{os.Args[0]}, Env: []string{"MCP_TEST_ROLE=trap"},
+		Command: []string{os.Args[0]}, Env: []string{"MCP_TEST_ROLE=" + os.Getenv("MCP_TEST_SERVER")},
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Recorder: &fake{},
 	})
 	os.Exit(mcp.ExitCode(err))
@@ -130,9 +129,22 @@ func TestRunReturnsTheServersStatus(t *testing.T) {
 }
 
 func TestRunEndsAStubbornServer(t *testing.T) {
-	_, _, _, err := serve(t, "stubborn", mcp.Config{Grace: 100 * time.Millisecond}, pingLine)
-	if code := mcp.ExitCode(err); code != 128+int(syscall.SIGKILL) {
-		t.Fatalf("exit code %d (%v)", code, err)
+	in, client := io.Pipe()
+	stdout, first := firstLine()
+	done := make(chan error, 1)
+	go func() {
+		done <- mcp.Run(t.Context(), mcp.Config{
+			Command: []string{os.Args[0]}, Env: []string{"MCP_TEST_ROLE=stubborn"}, Grace: 100 * time.Millisecond,
+			Stdin: in, Stdout: stdout, Recorder: &fake{},
+		})
+	}()
+	if _, err := io.WriteString(client, pingLine); err != nil {
+		t.Fatal(err)
+	}
+	<-first // by now it ignores SIGTERM
+	_ = client.Close()
+	if err := <-done; mcp.ExitCode(err) != 128+int(syscall.SIGKILL) {
+		t.Fatalf("Run: %v", err)
 	}
 }
 
@@ -222,7 +234,7 @@ func TestKilledGatewayTakesTheServerAlong(t *testing.T) {
 		t.Skip("only Linux has a parent-death signal")
 	}
 	gateway := exec.Command(os.Args[0])
-	gateway.Env = []string{"MCP_TEST_ROLE=gateway"}
+	gateway.Env = []string{"MCP_TEST_ROLE=gateway", "MCP_TEST_SERVER=trap"}
 	stdin, err := gateway.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -244,6 +256,35 @@ func TestKilledGatewayTakesTheServerAlong(t *testing.T) {
 	}
 	_ = gateway.Wait() // says that it was killed
 	awaitGone(t, number)
+}
+
+// TestClientThatWentAwayDoesNotKillTheGateway has a real standard output whose reader is gone: by default the first write
+// would end the process, with results unrecorded.
+func TestClientThatWentAwayDoesNotKillTheGateway(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := exec.Command(os.Args[0])
+	gateway.Env = []string{"MCP_TEST_ROLE=gateway", "MCP_TEST_SERVER=answers"}
+	gateway.Stdout = w
+	stdin, err := gateway.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := gateway.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(stdin, callLine); err != nil {
+		t.Fatal(err)
+	}
+	if err := gateway.Wait(); err != nil { // its standard input is still open: it ends because nobody listens
+		t.Fatalf("gateway: %v", err)
+	}
 }
 
 func TestServerDoesNotInheritCredentials(t *testing.T) {
