@@ -24,7 +24,7 @@ const (
 	// MaxNote is the greatest checkpoint: three ML-DSA cosignatures take 10 KiB.
 	MaxNote = 64 << 10
 	// archiveSegment is the size beyond which a greater tree size begins a new file. It bounds what a look-up in a file
-	// that is not at hand has to read: 2 ms. A year of a checkpoint a second is some 5,000 files of 4 MiB.
+	// that is not at hand has to read. A year of a checkpoint a second is some thousands of files (estimated, at 500 bytes a note).
 	archiveSegment = 4 << 20
 	// archiveCached is the number of files whose directory of sizes is kept in memory, about 24 bytes a note.
 	archiveCached = 16

@@ -41,7 +41,7 @@ type BlobsConfig struct {
 
 // Blobs keeps blobs in segment files by retention class and UTC day. It implements storage.Blobs.
 //
-// The index of what is where is held in memory, about 60 bytes a blob, and built from the files when they are opened.
+// The index of what is where is held in memory, about 60 bytes a blob (estimated), and built from the files when they are opened.
 type Blobs struct {
 	cfg  BlobsConfig
 	dir  string
