@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stenolog/steno/api/wire"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/log/tiles"
@@ -59,6 +61,19 @@ type item struct {
 }
 
 func (it *item) next() uint64 { return it.seq + it.count }
+
+// parse reads the item's record. It was checked when it was written or scanned; the hash tells whether the disk gave it back.
+func (it *item) parse(data []byte) (wire.Submitted, error) {
+	subs, err := wire.Parse(data)
+	if err != nil {
+		return wire.Submitted{}, err
+	}
+	text, _, ok := bytes.Cut(subs[0].Entry, []byte("\n\n"))
+	if len(subs) != 1 || !ok || entry.HashOf(subs[0].Entry[:len(text)+1]) != it.hash {
+		return wire.Submitted{}, errors.New("the entry is not the one that was written")
+	}
+	return subs[0], nil
+}
 
 func (it *item) shown(refused bool) SpooledEntry {
 	e := SpooledEntry{Seq: it.seq, Count: it.count, Hash: it.hash, Bytes: int64(it.at.length),

@@ -107,11 +107,9 @@ func (t *Track) sendOnce(items []*item) error {
 		if err != nil {
 			return err
 		}
-		sub, err := parseEntryRecord(data)
-		if err != nil {
+		if subs[i], err = it.parse(data); err != nil {
 			return &SpoolError{t.id(), it.at.offset, err}
 		}
-		subs[i] = sub.Submitted
 	}
 	body, err := wire.Append(nil, subs...)
 	if err != nil {

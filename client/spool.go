@@ -131,7 +131,11 @@ func (s *trackSpool) append(end uint64, records ...record) ([]place, error) {
 		return nil, ErrClosed
 	}
 	seg := &s.segs[len(s.segs)-1]
-	var buf []byte
+	size := 0
+	for _, r := range records {
+		size += recordHead + len(r.data) + recordTail
+	}
+	buf := make([]byte, 0, size)
 	places := make([]place, len(records))
 	for i, r := range records {
 		places[i] = place{seg.n, seg.size + int64(len(buf)) + recordHead, len(r.data)}

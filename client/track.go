@@ -222,7 +222,7 @@ func (t *Track) writeBuilt(built []recorder.Built, wraps []wire.Wrap) error {
 		if i == 0 {
 			sub.Wraps = wraps
 		}
-		data, err := wire.Append(nil, sub)
+		data, err := wire.Append(make([]byte, 0, sizeOf(sub)), sub)
 		if err != nil {
 			return err
 		}
@@ -253,6 +253,18 @@ func (t *Track) writeBuilt(built []recorder.Built, wraps []wire.Wrap) error {
 	}
 	t.wake()
 	return nil
+}
+
+// sizeOf is about the length of a submission.
+func sizeOf(s wire.Submitted) int {
+	n := len(wire.Magic) + len(s.Entry) + 64
+	for _, b := range s.Blobs {
+		n += len(b) + 64
+	}
+	for _, w := range s.Wraps {
+		n += len(w.File) + 64
+	}
+	return n
 }
 
 // rewind makes the builder stand where the spool stands.
