@@ -1,0 +1,136 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stenolog/steno/client"
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/evidence"
+)
+
+func newExport() *cobra.Command {
+	var out, identity string
+	cmd := &cobra.Command{
+		Use: "export SESSION -o FILE", Short: "Put a session and its proofs into one file that verify reads", Args: exactly(1, "one session is needed"),
+		Long: `Put a session, its proofs and its sealed content into one file, which anybody who has the trust file can verify
+offline. With --identity everything that the identity opens is disclosed in it, in clear: whoever has the file can read it.`,
+	}
+	dir := dirFlag(cmd)
+	cmd.Flags().StringVarP(&out, "out", "o", "", "the file; it must not exist")
+	cmd.Flags().StringVar(&identity, "identity", "", "file of an age identity; what it opens is disclosed to whoever has the file")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := sessionArg(args[0])
+		if err != nil {
+			return err
+		}
+		if out == "" {
+			return usage("-o FILE is needed")
+		}
+		return export(cmd.Context(), dirOr(*dir), id, out, identity)
+	}
+	return cmd
+}
+
+func export(ctx context.Context, dir, id, out, identity string) error {
+	r, c, err := newReader(dir)
+	if err != nil {
+		return err
+	}
+	t, err := c.readTrust()
+	if err != nil {
+		return err
+	}
+	rec, err := readSession(ctx, r, id)
+	if err != nil {
+		return err
+	}
+	b := &evidence.Bundle{Origin: t.Origin, Sessions: []string{id}, Trust: t.Marshal(), Checkpoint: rec.Checkpoint.Note}
+	if b.Leaves, err = provenLeaves(ctx, r, rec); err != nil {
+		return err
+	}
+	if identity != "" {
+		o, err := unlock(ctx, r, rec, identity)
+		if err != nil {
+			return err
+		}
+		b.Disclosed = disclosures(ctx, rec, o)
+	}
+	blobs, err := fetchBlobs(ctx, r, rec)
+	if err != nil {
+		return err
+	}
+	b.Blobs = blobs.forBundle()
+	return errors.Join(writeBundle(out, b), blobs.close())
+}
+
+// provenLeaves are the session's entries and what the log said of it, each with its proof under one checkpoint. What is
+// younger than the checkpoint, such as the record of this very read, is left out.
+func provenLeaves(ctx context.Context, r *client.Reader, rec *client.SessionRecord) ([]evidence.Leaf, error) {
+	var leaves []evidence.Leaf
+	for _, x := range rec.Recorded() {
+		if !x.Proven || !belongs(rec.Session, x.Entry) {
+			continue
+		}
+		p, err := r.Prove(ctx, rec.Checkpoint, x.Index, x.Leaf)
+		if err != nil {
+			return nil, fmt.Errorf("proving leaf %d: %w", x.Index, err)
+		}
+		leaves = append(leaves, evidence.Leaf{Index: x.Index, Bytes: x.Leaf, Proof: p.Hashes})
+	}
+	return leaves, nil
+}
+
+// belongs tells whether a leaf is evidence about a session. Who else has read it is not.
+func belongs(session string, e *entry.Entry) bool {
+	if e.Track != entry.SystemTrack {
+		return true
+	}
+	return slices.ContainsFunc(e.Events, func(ev entry.Event) bool { return evidence.Mentions(ev) == session })
+}
+
+// disclosures open every payload as far as the keys reach.
+func disclosures(ctx context.Context, rec *client.SessionRecord, o *client.Opener) []evidence.Disclosed {
+	var all []evidence.Disclosed
+	for _, x := range rec.Recorded() {
+		done := map[string]bool{}
+		for _, b := range x.Entry.Blobs {
+			slot := slotOf(b)
+			key := fmt.Sprintf("%d %s", b.Event, slot)
+			if done[key] || x.Entry.Track == entry.SystemTrack {
+				continue
+			}
+			done[key] = true
+			if opened, err := o.Open(ctx, x.Entry, b.Event, slot); err == nil { // an erased or foreign payload stays closed
+				all = append(all, evidence.DisclosedOf(x.Index, b.Event, slot, opened.Disclose(nil)))
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b evidence.Disclosed) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Slot, b.Slot))
+	})
+	return all
+}
+
+// writeBundle gives the file its name only when it is whole, and never takes that of another.
+func writeBundle(out string, b *evidence.Bundle) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(out), ".steno-export-")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", out, err)
+	}
+	defer func() { err = errors.Join(err, os.Remove(tmp.Name())) }()
+	if err := errors.Join(evidence.Write(tmp, b), tmp.Sync(), tmp.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", out, err)
+	}
+	if err := os.Link(tmp.Name(), out); err != nil {
+		return fmt.Errorf("writing %s: %w", out, err)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stenolog/steno/internal/daemon"
+	"github.com/stenolog/steno/log"
+)
+
+// defaultPort is that of ingest; public, audit and ops follow.
+const defaultPort = 7411
+
+func newUp() *cobra.Command {
+	var origin string
+	var port int
+	cmd := &cobra.Command{
+		Use: "up", Short: "Run a complete local deployment; make it first, if there is none", Args: none(),
+		Long: `Run a complete steno deployment on this machine's loopback addresses, in one process, until it is interrupted. On the
+first run it makes keys, an enroller, a vault, the trust file, tokens and the log; later runs use them.`,
+	}
+	dir := dirFlag(cmd)
+	cmd.Flags().StringVar(&origin, "origin", "", "name of the log, on the first run (localhost/steno- and a random number)")
+	cmd.Flags().IntVar(&port, "port", defaultPort, "first of four ports, for ingest, public, audit and ops; 0 for any that are free")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if port < 0 || port > 65532 {
+			return usage("--port %d: 0, or up to 65532", port)
+		}
+		u := up{dir: dirOr(*dir), origin: origin, port: port, portGiven: cmd.Flags().Changed("port"), out: cmd.OutOrStdout()}
+		return u.run(cmd.Context(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+type up struct {
+	dir, origin string
+	port        int
+	portGiven   bool
+	out         io.Writer
+}
+
+func (u up) run(ctx context.Context, stderr io.Writer) error {
+	syscall.Umask(0o077) // whatever is made, by whichever part, is for its owner alone
+	there, err := deploymentIn(u.dir)
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := makeDeployment(ctx, u.dir, u.origin, u.port, time.Now()); err != nil {
+			return err
+		}
+		fmt.Fprintf(u.out, "Made a new deployment in %s. Its README.txt says what is in it, and where that belongs in earnest.\n", u.dir)
+	}
+	cfg, err := daemon.Load(filepath.Join(u.dir, serverFile))
+	if err != nil {
+		return withWayOut(err, u.dir)
+	}
+	if there && u.origin != "" && u.origin != cfg.Origin {
+		return usage("the log in %s is %s: --origin names a new one", u.dir, cfg.Origin)
+	}
+	if u.portGiven {
+		a := addresses(u.port)
+		cfg.Listen.Ingest.Address, cfg.Listen.Public.Address = a[0], a[1]
+		cfg.Listen.Audit.Address, cfg.Listen.Ops.Address = a[2], a[3]
+	}
+	logger, err := daemon.NewLogger(stderr, cfg)
+	if err != nil {
+		return err
+	}
+	// What ready can't do ends the server: nobody would know where it is.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ready := func(a daemon.Addrs) {
+		if err := u.ready(a, cfg.Origin); err != nil {
+			cancel(err)
+		}
+	}
+	err = daemon.Run(ctx, cfg, daemon.Options{Logger: logger, Ready: ready})
+	if cause := context.Cause(ctx); err == nil && ctx.Err() != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if err != nil {
+		return withWayOut(err, u.dir)
+	}
+	fmt.Fprintln(u.out, "Stopped. Everything acknowledged is in the log.")
+	return nil
+}
+
+// ready tells the other commands, and the reader, where the server is.
+func (u up) ready(a daemon.Addrs, origin string) error {
+	c, err := readClientConfig(u.dir)
+	if err != nil {
+		return err
+	}
+	c.Ingest, c.Public, c.Audit, c.Ops = "http://"+a.Ingest, "http://"+a.Public, "http://"+a.Audit, "http://"+a.Ops
+	if err := c.write(); err != nil {
+		return err
+	}
+	return writeNext(u.out, next{Program: program(), Dir: u.dir, Origin: origin, Ingest: c.Ingest, Audit: c.Audit})
+}
+
+// withWayOut says what can be done about a server that does not start.
+func withWayOut(err error, dir string) error {
+	var refused *log.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return hint(err, "%s", refused.WayOut())
+	case errors.Is(err, syscall.EADDRINUSE):
+		return hint(err, "another steno up may be running; --port N takes other ports, --port 0 any that are free")
+	case errors.Is(err, fs.ErrNotExist):
+		return hint(err, "restore the file from a backup of %s, or make another deployment with --dir", dir)
+	case errors.Is(err, syscall.ENOSPC):
+		return hint(err, "free some space: nothing that was acknowledged is lost")
+	}
+	return err
+}
