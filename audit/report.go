@@ -173,6 +173,17 @@ func Dir(root *os.Root) tiles.Fetch {
 			return nil, err
 		}
 		defer f.Close()
-		return io.ReadAll(io.LimitReader(f, tiles.MaxBundle+1))
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if info.Size() > tiles.MaxBundle {
+			return nil, fmt.Errorf("%s: file of %d bytes, at most %d", path, info.Size(), tiles.MaxBundle)
+		}
+		b := make([]byte, info.Size())
+		if _, err := io.ReadFull(f, b); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		return b, nil
 	}
 }
