@@ -1,9 +1,19 @@
 package recording
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
+
+// A combiner waits as long as a group grows, when the one before was larger: the callers that it answered are about to come
+// again, and would otherwise find the first of them alone under way.
+const (
+	gather    = 300 * time.Microsecond
+	gatherMax = 3 * time.Millisecond
+)
 
 // A combiner runs jobs in groups: while one group is being worked on, the next gathers. It has a goroutine only while it
-// has jobs.
+// has jobs. A job that comes alone never waits.
 type combiner[J any] struct {
 	run func(group []J)
 	max int // jobs of a group
@@ -11,6 +21,8 @@ type combiner[J any] struct {
 	mu      sync.Mutex
 	queue   []J
 	running bool
+	last    int       // jobs of the last group
+	ended   time.Time // when it was answered
 	done    sync.Cond // signalled when it runs out of jobs
 }
 
@@ -33,6 +45,7 @@ func (c *combiner[J]) add(job J) {
 func (c *combiner[J]) work() {
 	for {
 		c.mu.Lock()
+		c.gather()
 		if len(c.queue) == 0 {
 			c.running = false
 			c.done.Broadcast()
@@ -44,6 +57,22 @@ func (c *combiner[J]) work() {
 		c.queue = c.queue[n:]
 		c.mu.Unlock()
 		c.run(group)
+		c.mu.Lock()
+		c.last, c.ended = n, time.Now()
+		c.mu.Unlock()
+	}
+}
+
+// gather lets the group grow to the size of the last one, while it does grow. The mutex is held, but not meanwhile.
+func (c *combiner[J]) gather() {
+	if time.Since(c.ended) > gatherMax {
+		return
+	}
+	for n, rounds := 0, 0; n < len(c.queue) && n < c.last && rounds < int(gatherMax/gather); rounds++ {
+		n = len(c.queue)
+		c.mu.Unlock()
+		time.Sleep(gather)
+		c.mu.Lock()
 	}
 }
 

@@ -65,21 +65,25 @@ type world struct {
 	limits                            recording.Limits
 	now                               func() time.Time
 
-	tree    *posix.Tree
-	blobs   *posix.Blobs
-	keyring *sqlite.Keyring
-	guard   *sqlite.Guard
-	archive *posix.Archive
-	heads   *sqlite.Heads
-	index   *sqlite.Index
-	log     *log.Log
-	faulty  *faulty
-	rec     *recording.Recording
+	tree     *posix.Tree
+	blobs    *posix.Blobs
+	keyring  *sqlite.Keyring
+	guard    *sqlite.Guard
+	archive  *posix.Archive
+	heads    *sqlite.Heads
+	index    *sqlite.Index
+	log      *log.Log
+	faulty   *faulty
+	interval time.Duration
+	rec      *recording.Recording
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldAt(t, 20*time.Millisecond) }
+
+// newWorldAt has a checkpoint at every interval.
+func newWorldAt(t testing.TB, interval time.Duration) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), now: time.Now, secret: make([]byte, 32)}
+	w := &world{t: t, interval: interval, dir: t.TempDir(), now: time.Now, secret: make([]byte, 32)}
 	w.logKey, w.system, w.managed, w.enroller = newKey(origin), newKey(origin+"/system"), newKey(origin+"/managed"), newKey("acme/enroller")
 	skey, vkey, err := entry.GenerateReceivedKey(rand.Reader, origin)
 	if err != nil {
@@ -131,7 +135,7 @@ func (w *world) openDisks() {
 func (w *world) openLog() {
 	w.log = must(log.Open(context.Background(), log.Config{
 		Origin: origin, Signer: w.logKey.Signer, Verifier: w.logKey.Verifier, Sequencer: w.tree, Tree: w.tree, Guard: w.guard,
-		Archive: w.archive, Interval: 20 * time.Millisecond,
+		Archive: w.archive, Interval: w.interval,
 	}))
 }
 
