@@ -72,7 +72,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 		return nil, &requestError{codeTruncatedBody, "", err}
 	}
 	b := &body{budget: a.budget}
-	if err := b.read(http.MaxBytesReader(w, r.Body, a.Limits.MaxBody), r.ContentLength); err != nil {
+	if err := b.read(http.MaxBytesReader(w, r.Body, a.Limits.MaxBody), r.ContentLength, a.Limits.MaxBody); err != nil {
 		b.release()
 		w.Header().Set("Connection", "close") // the rest of the body is still to come
 		return nil, err
@@ -88,29 +88,34 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 // deadline is by the system's clock, which the kernel's timers follow, whatever Now is.
 func (a *API) deadline(d time.Duration) time.Time { return time.Now().Add(d) }
 
-func (b *body) read(r io.Reader, length int64) error {
-	size := int64(firstRead)
+// read reads until the end, which must come after length bytes, or after most if the length is not known (-1).
+func (b *body) read(r io.Reader, length, most int64) error {
 	if length >= 0 {
-		size = min(size, length+1) // one more, so that the end is seen without growing
+		most = length
 	}
+	if err := b.grow(min(firstRead, most)); err != nil {
+		return err
+	}
+	var beyond [1]byte
 	for {
-		if err := b.grow(size); err != nil {
-			return err
+		room := b.bytes[len(b.bytes):cap(b.bytes)]
+		if int64(len(b.bytes)) == most {
+			room = beyond[:]
 		}
-		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
+		n, err := r.Read(room)
+		if int64(len(b.bytes)) < most {
+			b.bytes = b.bytes[:len(b.bytes)+n]
+		}
 		if err == io.EOF { //nolint:errorlint // readers return it bare
 			return nil
 		}
 		if err != nil {
 			return bodyError(err)
 		}
-		if len(b.bytes) == cap(b.bytes) {
-			size = 2 * int64(cap(b.bytes))
-			if length >= 0 {
-				size = min(size, length+1)
+		if len(b.bytes) == cap(b.bytes) && int64(len(b.bytes)) < most {
+			if err := b.grow(min(2*int64(cap(b.bytes)), most)); err != nil {
+				return err
 			}
-			size = max(size, int64(cap(b.bytes))+1)
 		}
 	}
 }

@@ -60,6 +60,14 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite lets net/http end an answer without resetting the connection, which would take the answer with it.
+func (c *counted) CloseWrite() error {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return t.CloseWrite()
+	}
+	return nil
+}
+
 type surplusKey struct{}
 
 // markConnection carries the mark of a connection over to its requests.
