@@ -101,6 +101,9 @@ func (a *auditor) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.compareViews(ctx); err != nil {
+		return err
+	}
 	return a.secondReading(ctx)
 }
 
@@ -138,7 +141,7 @@ func (a *auditor) report() *Report {
 		Checkpoint: evidence.CheckpointInfo{Size: a.cfg.Checkpoint.Size, Root: a.cfg.Checkpoint.Root},
 		Signatures: a.cfg.Signatures, Counts: a.counts,
 	}
-	r.conclude(a.follower.passed, a.findings, a.size-a.counts.Leaves)
+	r.conclude(a.follower.passed, a.findings, a.size-a.counts.Leaves, a.follower.seen.more)
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/trust"
 )
 
 // A follower goes through the entries in the order of the log.
@@ -18,6 +19,7 @@ type follower struct {
 	again   map[sessionID]struct{}    // to be judged in the second reading
 	agents  map[string]agent
 	system  system
+	seen    seen
 	passed  map[evidence.CheckID]int
 }
 
@@ -60,7 +62,7 @@ func newFollower(a *auditor) *follower {
 	f := &follower{
 		a: a, anchors: a.cfg.Trust.Anchors(), live: map[sessionID]*live{},
 		ended: map[sessionID]verdictCode{}, again: map[sessionID]struct{}{}, agents: map[string]agent{},
-		passed: map[evidence.CheckID]int{},
+		passed: map[evidence.CheckID]int{}, seen: seen{opened: map[entry.Hash]trust.Checkpoint{}, roots: map[uint64]view{}},
 	}
 	for _, id := range checkOrder() {
 		f.passed[id] = 0
@@ -183,13 +185,15 @@ func (f *follower) accept(s *live, t *track, r *read) {
 	t.lastAt = r.index
 	t.recent[t.n%len(t.recent)] = point{r.entry.Next(), r.hash}
 	t.n++
-	for _, ev := range r.entry.Events {
-		f.event(s, r, ev)
+	for i := range r.entry.Events {
+		f.event(s, r, i)
 	}
 }
 
-func (f *follower) event(s *live, r *read, ev entry.Event) {
-	switch ev.Type {
+func (f *follower) event(s *live, r *read, i int) {
+	switch ev := r.entry.Events[i]; ev.Type {
+	case entry.TypeSessionOpen, entry.TypeTrackOpen:
+		f.embedded(r, i)
 	case entry.TypeActionIntent:
 		if s.actions == nil {
 			s.actions = map[string]struct{}{}
@@ -198,6 +202,7 @@ func (f *follower) event(s *live, r *read, ev entry.Event) {
 	case entry.TypeActionResult, entry.TypeActionReject, entry.TypeActionSettle:
 		delete(s.actions, string(member(ev.Raw, `"action":"`)))
 	case entry.TypeSessionRoll:
+		f.embedded(r, i)
 		var v entry.SessionRoll
 		if ev.Decode(&v) == nil && (v.Why == "restart" || v.OnFailure == "spool") {
 			s.gaps = true

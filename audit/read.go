@@ -62,13 +62,19 @@ func (a *auditor) parse(first uint64, leaves [][]byte) []read {
 	return reads
 }
 
-// failed is a finding about an entry, or about a leaf that is none.
-func failed(check evidence.CheckID, index uint64, e *entry.Entry, err error) *evidence.Finding {
-	f := &evidence.Finding{Check: check, Outcome: evidence.Failed, Where: evidence.Where{Index: &index}, Detail: err.Error()}
+// placeOf is where an entry stands; of a leaf that is none, the index is all there is.
+func placeOf(index uint64, e *entry.Entry) evidence.Where {
+	w := evidence.Where{Index: &index}
 	if e != nil {
 		seq := e.Seq
-		f.Where.Session, f.Where.Track, f.Where.Seq = e.Session, e.Track, &seq
+		w.Session, w.Track, w.Seq = e.Session, e.Track, &seq
 	}
+	return w
+}
+
+// failed is a finding about an entry, or about a leaf that is none.
+func failed(check evidence.CheckID, index uint64, e *entry.Entry, err error) *evidence.Finding {
+	f := &evidence.Finding{Check: check, Outcome: evidence.Failed, Where: placeOf(index, e), Detail: err.Error()}
 	var parse *entry.Error
 	if errors.As(err, &parse) {
 		offset := int64(parse.Offset)

@@ -79,7 +79,7 @@ func checkOrder() []evidence.CheckID {
 		CheckVerdicts}
 }
 
-func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.Finding, unread uint64) {
+func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.Finding, unread uint64, views int) {
 	r.Verdict = "clean"
 	for _, id := range checkOrder() {
 		c := evidence.Check{ID: id, Outcome: evidence.Passed, Passed: passed[id]}
@@ -104,11 +104,14 @@ func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.F
 		{ID: "witnesses", Why: "cosignatures on the checkpoint: whether others are shown the same log rests on the log's key alone"},
 		{ID: "external-time", Why: "external time: every time here is the word of the log or of a recorder"},
 		{ID: "sealed-content", Why: "sealed content: it is committed to, and was not looked for in the store of blobs"},
-		{ID: "embedded-roots", Why: "whether checkpoints that recorders have seen are of this very tree: their signatures alone were, of sessions read twice"},
 	}
 	if r.Signatures == LastSignatures {
 		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "signatures", Why: "signatures between the first and the last entry of a track, over which the chain of hashes carries the last one; " +
 			"and receipts there"})
+	}
+	if views > 0 {
+		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "embedded-roots", Why: fmt.Sprintf("whether %d of the checkpoints that recorders have seen are of this very tree: "+
+			"their signatures alone were checked", views)})
 	}
 	if unread > 0 {
 		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "unread", Why: fmt.Sprintf("%d leaves from the damaged place on, and what the log never answered", unread)})

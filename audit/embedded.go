@@ -1,0 +1,103 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/trust"
+)
+
+// seen is what recorders have seen of the log: the checkpoints that they embedded. Each must be of this very tree, or the
+// log has shown one tree to a recorder and another to us.
+type seen struct {
+	opened map[entry.Hash]trust.Checkpoint // by the SHA-256 of the note: sessions of a minute embed the same one
+	roots  map[uint64]view                 // by size
+	more   int                             // sizes that were not kept
+}
+
+// A view is a root that somebody was shown, and the first entry that says so.
+type view struct {
+	root  entry.Hash
+	where evidence.Where
+}
+
+const (
+	maxOpened = 1 << 12
+	maxRoots  = 1 << 14
+)
+
+// embedded takes the checkpoint of an opening or a roll, if it has one.
+func (f *follower) embedded(r *read, event int) {
+	raw := r.entry.Events[event].Raw
+	if !bytes.Contains(raw, []byte(`"checkpoint":"`)) {
+		return
+	}
+	var v entry.SessionRoll // of all these events the member has one name
+	if err := r.entry.Events[event].Decode(&v); err != nil {
+		f.a.find(*failed(evidence.CheckEntries, r.index, r.entry, err))
+		return
+	}
+	cp, err := f.seen.open(f.a.cfg.Trust, []byte(v.Checkpoint))
+	if err == nil && cp.Size > r.index {
+		err = fmt.Errorf("the entry embeds a checkpoint of size %d, which would cover the entry itself", cp.Size)
+	} else if err != nil {
+		err = fmt.Errorf("embedded %w", err)
+	}
+	if err != nil {
+		f.a.find(*failed(evidence.CheckEmbedded, r.index, r.entry, err))
+		return
+	}
+	where := placeOf(r.index, r.entry)
+	known, ok := f.seen.roots[cp.Size]
+	switch {
+	case ok && known.root != cp.Root:
+		f.a.find(splitView(where, cp.Size))
+	case ok:
+	case len(f.seen.roots) == maxRoots:
+		f.seen.more++
+	default:
+		f.seen.roots[cp.Size] = view{cp.Root, where}
+	}
+	f.passed[evidence.CheckEmbedded]++
+}
+
+func (s *seen) open(t *trust.Trust, note []byte) (trust.Checkpoint, error) {
+	h := entry.HashOf(note)
+	if cp, ok := s.opened[h]; ok {
+		return cp, nil
+	}
+	cp, err := t.OpenCheckpoint(note)
+	if err != nil {
+		return cp, err
+	}
+	if len(s.opened) == maxOpened {
+		clear(s.opened)
+	}
+	cp.Note = nil
+	s.opened[h] = cp
+	return cp, nil
+}
+
+func splitView(where evidence.Where, size uint64) evidence.Finding {
+	return evidence.Finding{Check: evidence.CheckEmbedded, Outcome: evidence.Failed, Where: where,
+		Detail: fmt.Sprintf("split view: the recorder was shown another root for size %d than this tree has", size)}
+}
+
+// compareViews compares what recorders have seen with the tree.
+func (a *auditor) compareViews(ctx context.Context) error {
+	for _, size := range slices.Sorted(maps.Keys(a.follower.seen.roots)) {
+		root, _, err := a.reader.Consistency(ctx, size)
+		if err != nil {
+			return err
+		}
+		if v := a.follower.seen.roots[size]; v.root != root {
+			a.find(splitView(v.where, size))
+		}
+	}
+	return nil
+}
