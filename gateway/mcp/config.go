@@ -69,7 +69,7 @@ type Config struct {
 
 	Stdin  io.Reader // of the client. A read under way when Run returns is left behind: Run does not close it
 	Stdout io.Writer // to the client
-	Stderr io.Writer // of the server, relayed and not recorded
+	Stderr io.Writer // of the server, relayed and not recorded; nil discards it
 
 	// Signals are passed on to the server's process group, and the server is given Grace to end. Run listens for SIGINT,
 	// SIGTERM and SIGHUP itself when it is nil.

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/gateway/mcp"
+	"github.com/stenolog/steno/recorder"
 )
 
 func TestINTENTFIRST_callWaitsForTheLog(t *testing.T) {
@@ -201,6 +203,19 @@ func TestSpoolModeIsBoundedAndSaysSo(t *testing.T) {
 			r.want("server", r.toServer.take(), "")
 		})
 	})
+	t.Run("a known outage is not waited out by every call", func(t *testing.T) {
+		inBubble(t, mcp.Config{OnFailure: mcp.Spool, DurableTimeout: 10 * second}, func(r *rig) {
+			r.rec.setDurable(hangs)
+			for _, wait := range []time.Duration{10 * second, second} {
+				c := call()
+				r.says(r.client, c)
+				r.want("server", r.toServer.take(), "")
+				<-after(wait)
+				synctest.Wait()
+				r.want("server", r.toServer.take(), c)
+			}
+		})
+	})
 	t.Run("a log that refuses is no outage", func(t *testing.T) {
 		inBubble(t, mcp.Config{OnFailure: mcp.Spool}, func(r *rig) {
 			r.rec.setDurable(func(context.Context) error { return errors.New("409: equivocation") })
@@ -243,6 +258,40 @@ func TestServerEndsWithCallsInFlight(t *testing.T) {
 	})
 }
 
+func TestServerEndsWhileACallWaitsForTheLog(t *testing.T) {
+	inBubble(t, mcp.Config{}, func(r *rig) {
+		release := make(chan struct{})
+		r.rec.setDurable(func(context.Context) error { <-release; return nil })
+		r.says(r.client, callLine)
+		_ = r.server.Close()
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		r.want("server", r.toServer.take(), "")
+		mustContain(t, "answer", r.toClient.take(), `"id":3,"error":{"code":30502`)
+		if res := r.rec.of(entry.TypeActionResult); len(res) != 1 || result(t, res[0]).Outcome.Transport != "failed" {
+			t.Fatalf("results %+v", res)
+		}
+	})
+}
+
+// slowSpool takes its time for what is spooled, and none for what is recorded.
+type slowSpool struct{ *fake }
+
+func (s slowSpool) Spool(events ...recorder.Event) (entry.Ref, error) {
+	<-after(second)
+	return s.fake.Spool(events...)
+}
+
+func TestRecordIsInTheOrderInWhichTheClientSpoke(t *testing.T) {
+	rec := slowSpool{&fake{}}
+	inBubble(t, mcp.Config{Recorder: rec}, func(r *rig) {
+		r.says(r.client, pingLine, callLine, strings.Replace(pingLine, `"p"`, `"q"`, 1))
+		<-after(3 * second)
+		r.want("story", rec.story(), "message action.intent message")
+	})
+}
+
 func TestServerThatTakesNoInput(t *testing.T) {
 	for _, part := range []int{0, 7} {
 		inBubble(t, mcp.Config{}, func(r *rig) {
@@ -256,6 +305,10 @@ func TestServerThatTakesNoInput(t *testing.T) {
 			if res := r.rec.of(entry.TypeActionResult); len(res) != 1 || result(t, res[0]).Outcome.Transport != want {
 				t.Fatalf("results %+v", res)
 			}
+			r.toServer.err = nil
+			r.says(r.client, pingLine) // would be the other half of what the server holds
+			r.want("server", r.toServer.take(), "")
+			mustContain(t, "answer", r.toClient.take(), `"id":"p","error":{"code":30502`)
 		})
 	}
 }
