@@ -46,7 +46,7 @@ func serveCommand() *cobra.Command {
 }
 
 func logCommand() *cobra.Command {
-	c := &cobra.Command{Use: "log", Short: "Create and retire logs"}
+	c := group("log", "Create and retire logs")
 	c.AddCommand(logInitCommand(), logSucceedCommand())
 	return c
 }
@@ -119,7 +119,7 @@ func must(err error) {
 }
 
 func keyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "Make keys"}
+	c := group("key", "Make keys")
 	gen := &cobra.Command{
 		Use:   "generate",
 		Short: "Generate a log's secret keys into files that only you can read",
@@ -149,7 +149,7 @@ func keyCommand() *cobra.Command {
 }
 
 func tokenCommand() *cobra.Command {
-	c := &cobra.Command{Use: "token", Short: "Make bearer tokens"}
+	c := group("token", "Make bearer tokens")
 	n := &cobra.Command{
 		Use:   "new",
 		Short: "Make a token, and the line of the configuration that knows it",
@@ -179,7 +179,7 @@ func tokenCommand() *cobra.Command {
 }
 
 func configCommand() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Look at configuration"}
+	c := group("config", "Look at configuration")
 	check := &cobra.Command{Use: "check", Short: "Check a configuration and the keys that it names", Args: cobra.NoArgs}
 	config := configFlag(check)
 	check.RunE = func(c *cobra.Command, _ []string) error {

@@ -24,13 +24,8 @@ func main() {
 
 // run is the whole program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := &cobra.Command{
-		Use:           "stenod",
-		Short:         "Keep a steno log",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-	}
+	root := group("stenod", "Keep a steno log")
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -38,4 +33,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	root.AddCommand(serveCommand(), logCommand(), keyCommand(), tokenCommand(), configCommand(), versionCommand())
 	return root.ExecuteContext(ctx)
+}
+
+// group is a command that only has others.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		if err := c.Help(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s needs a command", c.CommandPath())
+	}}
 }
