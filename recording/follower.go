@@ -48,9 +48,6 @@ func newFollower(r *Recording) *follower {
 
 // Indexed is the number of leaves that the index reflects.
 func (r *Recording) Indexed() uint64 {
-	if r.follower == nil {
-		return 0
-	}
 	r.follower.mu.Lock()
 	defer r.follower.mu.Unlock()
 	return r.follower.size

@@ -110,7 +110,9 @@ func (r *Recording) managedEvents(ctx context.Context, who Who, session, track s
 	case <-job.done:
 		return job.result, job.err
 	case <-ctx.Done():
-		return Result{}, gone(ctx.Err())
+		p := problem(CodeGone, "the client was gone, or out of time, before the answer; it may be recorded: send the same again")
+		p.Err = ctx.Err()
+		return Result{}, p
 	}
 }
 

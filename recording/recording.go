@@ -198,7 +198,7 @@ type Recording struct {
 
 // Open brings the views up to the log, begins a system session, and admits from then on. It takes over no store: the caller
 // closes them after Close.
-func Open(ctx context.Context, cfg Config) (*Recording, error) {
+func Open(ctx context.Context, cfg Config) (_ *Recording, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("opening the recording: %w", err)
 	}
@@ -206,10 +206,15 @@ func Open(ctx context.Context, cfg Config) (*Recording, error) {
 	r.registry.init(r)
 	r.alerts.init()
 	r.flight.size = cfg.Log.Size
-	var err error
+	r.follower = newFollower(r)
 	if r.metrics, err = newMetrics(cfg.Registerer, r); err != nil {
 		return nil, fmt.Errorf("opening the recording: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			r.metrics.unregister(cfg.Registerer)
+		}
+	}()
 	if err := r.catchUp(ctx); err != nil {
 		return nil, fmt.Errorf("catching up with the log: %w", err)
 	}
@@ -218,7 +223,6 @@ func Open(ctx context.Context, cfg Config) (*Recording, error) {
 	}
 	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop = cancel
-	r.follower = newFollower(r)
 	r.loops.Go(func() { r.follower.run(loop) })
 	r.loops.Go(func() { r.watch(loop) })
 	return r, nil

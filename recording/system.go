@@ -208,6 +208,11 @@ func (s *system) foldAll(ctx context.Context, group []*systemJob, own []*digest,
 			break
 		}
 		d.index = at[first+k].Index
+		for _, m := range d.system {
+			if v, ok := m.value.(*entry.Verdict); ok {
+				s.r.metrics.verdicts.WithLabelValues(string(v.Verdict)).Inc()
+			}
+		}
 		if err := s.r.foldSystem(ctx, d); err != nil {
 			// The event is in the log and the state in memory lacks it. Only a restart brings them together.
 			s.broken = err

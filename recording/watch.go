@@ -78,7 +78,6 @@ func (r *Recording) verdict(ctx context.Context, s *session, now time.Time) erro
 	if err := <-job.done; err != nil {
 		return fmt.Errorf("session %s, %s: %w", s.id, v.Verdict, err)
 	}
-	r.metrics.verdicts.WithLabelValues(string(v.Verdict)).Inc()
 	r.follower.poke()
 	return nil
 }
