@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -70,6 +69,7 @@ type verification struct {
 	entries  map[uint64]*entry.Entry
 	passed   map[CheckID]int
 	findings []Finding
+	shaken   bool // a leaf failed before it could be told to which session it belongs
 }
 
 // A systemTrack is what is here of a system session: some of its entries.
@@ -130,6 +130,8 @@ func (v *verification) checkpoint() bool {
 
 // leaf judges what can be judged of a leaf by itself, and hands the entry to its session.
 func (v *verification) leaf(l Leaf) {
+	before := len(v.findings)
+	defer func() { v.shaken = v.shaken || len(v.findings) > before }()
 	where := Where{File: leafName(l.Index), Index: &l.Index}
 	if err := (Proof{Index: l.Index, Hashes: l.Proof}).Verify(l.Bytes, v.cp.Size, v.cp.Root); err != nil {
 		v.find(CheckInclusion, Failed, where, err.Error())
@@ -210,6 +212,9 @@ func (v *verification) judge(r *Report) {
 	for _, id := range v.b.Sessions {
 		s := v.sessions[id]
 		report, findings := s.Judge(v.t)
+		if v.shaken {
+			report.Verdict = VerdictUnproven
+		}
 		r.Sessions = append(r.Sessions, report)
 		v.findings = append(v.findings, findings...)
 		for id, n := range s.passed {
@@ -227,7 +232,9 @@ func (v *verification) judge(r *Report) {
 func (v *verification) blobs(r *Report) {
 	named := map[entry.Hash]uint64{} // sizes
 	where := map[entry.Hash][]string{}
+	total := map[string]int{} // by session
 	for _, e := range v.entries {
+		total[e.Session] += len(e.Blobs)
 		for _, b := range e.Blobs {
 			named[b.SHA256] = b.Size
 			where[b.SHA256] = append(where[b.SHA256], e.Session)
@@ -256,13 +263,8 @@ func (v *verification) blobs(r *Report) {
 		}
 	}
 	for i := range r.Sessions {
-		p := &r.Sessions[i].Payloads
-		for _, e := range v.entries {
-			if e.Session == r.Sessions[i].Session {
-				p.Blobs += len(e.Blobs)
-			}
-		}
-		p.Included = included[r.Sessions[i].Session]
+		id := r.Sessions[i].Session
+		r.Sessions[i].Payloads = PayloadsReport{Blobs: total[id], Included: included[id]}
 	}
 }
 
@@ -369,18 +371,4 @@ func (v *verification) notChecked(r *Report) []NotChecked {
 		out = append(out, NotChecked{"trust-file", why})
 	}
 	return append(out, NotChecked{"readme", "README.txt in the bundle: it is for reading, and whoever made the file can write into it what they like"})
-}
-
-// Indexes lists the log indexes of a bundle's leaves by session, for a reader that wants to show them.
-func (b *Bundle) Indexes() map[string][]uint64 {
-	out := map[string][]uint64{}
-	for _, l := range b.Leaves {
-		if e, err := entry.Parse(l.Bytes); err == nil {
-			out[e.Session] = append(out[e.Session], l.Index)
-		}
-	}
-	for _, session := range slices.Collect(maps.Keys(out)) {
-		slices.Sort(out[session])
-	}
-	return out
 }
