@@ -23,7 +23,8 @@ type auditFlags struct {
 	json, quick  bool
 }
 
-func newAudit() *cobra.Command {
+// newAudit knows whether JSON was asked for even where the rest of the arguments is not understood.
+func newAudit(asked bool) *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
 		Use:   "audit URL|DIR --trust FILE",
@@ -43,6 +44,10 @@ exit codes: 0 nothing is wrong, 1 something is, 2 nothing could be judged`,
 	flags.StringVar(&f.token, "token", "", "file of a reader's token for a URL (that of the deployment, if the URL is its own)")
 	flags.BoolVar(&f.json, "json", false, "write exactly one JSON object")
 	flags.BoolVar(&f.quick, "quick", false, "verify the first and last signatures of each track, and every link between them")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		f.json = f.json || asked // also where it stands behind what was not understood
+		return f.unusable(cmd, err)
+	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := f.run(cmd.Context(), dirOr(*dir), args[0], cmd.ErrOrStderr())
 		if err != nil {
@@ -67,7 +72,13 @@ func (f auditFlags) unusable(cmd *cobra.Command, err error) error {
 	if !f.json {
 		return &exitError{code: evidence.ExitUnusable, err: err}
 	}
-	if _, err := cmd.OutOrStdout().Write(evidence.UnusableReport(err).JSON()); err != nil {
+	object := struct {
+		Format  string `json:"format"`
+		Exit    int    `json:"exit"`
+		Verdict string `json:"verdict"`
+		Error   string `json:"error"`
+	}{"steno/audit/v1", evidence.ExitUnusable, "unusable", err.Error()}
+	if err := writeJSON(cmd.OutOrStdout(), object); err != nil {
 		return &exitError{code: evidence.ExitUnusable, err: err}
 	}
 	return &exitError{code: evidence.ExitUnusable}

@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	openTimeout  = 30 * time.Second // for the log to acknowledge that a session or track is open
 	closeTimeout = 30 * time.Second // for the log to acknowledge the rest
 	heartbeat    = 60               // seconds
 	maxSpools    = 64               // recorders at the same time
@@ -33,7 +32,7 @@ type recordFlags struct {
 	refs                                            []string
 	tenant, environment, retention, trigger, source string
 	track, onFailure                                string
-	spoolTime                                       time.Duration
+	openTimeout, spoolTime                          time.Duration
 	spoolBytes                                      int64
 	privileged                                      []string
 }
@@ -51,8 +50,8 @@ func newRecordMCP() *cobra.Command {
 client that started this command. A tool is called only when the call is durable in the log: while nothing can be recorded,
 nothing is done. Standard output belongs to the protocol; what there is to say goes to standard error.
 
-Without --session, and without $` + client.EnvSession + `, a session is opened, and closed when COMMAND ends. With it a track joins that session.
-The exit code is that of COMMAND.`,
+Without --session, and without $` + client.EnvSession + `, a session is opened, and closed when COMMAND ends. With either a track joins that
+session; what the flags say of a session to open is then not used. The exit code is that of COMMAND.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("a command is needed: steno record mcp … -- COMMAND [ARG…]")
@@ -88,6 +87,7 @@ func (f *recordFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.source, "source", "", "name of the MCP server in the record (the name of COMMAND)")
 	flags.StringVar(&f.track, "track", "", "name of the track that joins a session (mcp- and a random number)")
 	flags.StringVar(&f.onFailure, "on-failure", string(mcp.Closed), "closed: no privileged call without the log; spool: go on for a while, on the strength of the local spool")
+	flags.DurationVar(&f.openTimeout, "open-timeout", 30*time.Second, "how long to wait for the log to acknowledge the session, before nothing is started")
 	flags.DurationVar(&f.spoolTime, "spool-time", mcp.DefaultSpoolTime, "how long calls go on without the log, with --on-failure=spool")
 	flags.Int64Var(&f.spoolBytes, "spool-bytes", mcp.DefaultSpoolBytes, "how many bytes of calls go on without the log, with --on-failure=spool")
 	flags.StringSliceVar(&f.privileged, "privileged", nil, "methods that are held until they are recorded, besides tools/call")
@@ -104,7 +104,7 @@ func recordMCP(ctx context.Context, dir string, f recordFlags, command []string,
 	if err != nil {
 		return nothingStarted(err)
 	}
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	opening, cancel := context.WithTimeout(ctx, f.openTimeout)
 	defer cancel()
 	track, err := plan.begin(opening, rec)
 	if err != nil {

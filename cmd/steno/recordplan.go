@@ -37,21 +37,22 @@ func (f recordFlags) plan(command []string) (*recordPlan, error) {
 		}
 	}
 	p := &recordPlan{flags: f}
-	session := f.session
-	if session == "" && f.agent == "" {
-		session = os.Getenv(client.EnvSession)
+	// The environment decides over a command line that stands in some agent's configuration: what that says of a session to
+	// open is then said already. Next to --session it would contradict it.
+	if f.session == "" {
+		if session := os.Getenv(client.EnvSession); session != "" {
+			return p, p.planJoin(session)
+		}
+		return p, p.planOpen()
 	}
-	if session != "" {
-		return p, p.planJoin(session)
+	if f.privilege != "" || f.purpose != "" || f.principal != "" || f.onBehalfOf != "" || len(f.refs) > 0 {
+		return nil, usage("--privilege, --purpose, --principal, --on-behalf-of and --ref are said by the session that is joined")
 	}
-	return p, p.planOpen()
+	return p, p.planJoin(f.session)
 }
 
 func (p *recordPlan) planJoin(session string) error {
 	f := p.flags
-	if f.privilege != "" || f.purpose != "" || f.principal != "" || f.onBehalfOf != "" || len(f.refs) > 0 {
-		return usage("--privilege, --purpose, --principal, --on-behalf-of and --ref are said by the session that is joined")
-	}
 	ref, err := client.ParseSessionRef(session)
 	if err != nil {
 		return usage("%w", err)

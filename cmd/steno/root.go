@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +59,7 @@ func hint(err error, format string, args ...any) error {
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, io streams) int {
-	root := newRoot(io)
+	root := newRoot(io, slices.Contains(args, "--json"))
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -80,7 +81,7 @@ func run(ctx context.Context, args []string, io streams) int {
 	return exit.code
 }
 
-func newRoot(io streams) *cobra.Command {
+func newRoot(io streams, asked bool) *cobra.Command {
 	root := group("steno", "A sworn stenographer for AI agents")
 	root.Long = `steno writes down what a privileged agent session did, in an append-only transparency log, and proves it offline.
 
@@ -94,7 +95,7 @@ Begin with "steno up": it makes and runs a complete local deployment, and says w
 		return &exitError{code: exitUsage, err: hint(err, "see: %s --help", cmd.CommandPath())}
 	})
 	root.AddCommand(
-		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(), newKey(), newEnrol(), newTrust(),
+		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
 		newVersion(),
 	)
 	return root

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/internal/daemon"
 	"github.com/stenolog/steno/log"
 )
@@ -33,6 +34,11 @@ first run it makes keys, an enroller, a vault, the trust file, tokens and the lo
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if port < 0 || port > 65532 {
 			return usage("--port %d: 0, or up to 65532", port)
+		}
+		if origin != "" {
+			if err := entry.CheckOrigin(origin); err != nil {
+				return usage("--origin: %w", err)
+			}
 		}
 		u := up{dir: dirOr(*dir), origin: origin, port: port, portGiven: cmd.Flags().Changed("port"), out: cmd.OutOrStdout()}
 		return u.run(cmd.Context(), cmd.ErrOrStderr())
@@ -111,8 +117,8 @@ func (u up) ready(a daemon.Addrs, origin string) error {
 func withWayOut(err error, dir string) error {
 	var refused *log.RefusedError
 	switch {
-	case errors.As(err, &refused):
-		return hint(err, "%s", refused.WayOut())
+	case errors.As(err, &refused): // it says what can be done with the log, and this what with the deployment
+		return hint(err, "nothing was changed; if there is nothing to put back: stenod log succeed, or another deployment with --dir")
 	case errors.Is(err, syscall.EADDRINUSE):
 		return hint(err, "another steno up may be running; --port N takes other ports, --port 0 any that are free")
 	case errors.Is(err, fs.ErrNotExist):
