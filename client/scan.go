@@ -89,6 +89,7 @@ func (it *item) shown(refused bool) SpooledEntry {
 // A scan is a track as its segments tell it.
 type scan struct {
 	dir    string
+	id     string // SESSION/TRACK, by the names of the files
 	state  trackState
 	items  []*item
 	closed bool
@@ -126,6 +127,8 @@ func (sc *scan) read(segs []segment) error {
 		return errors.New("reading spool: no segment")
 	}
 	sc.dir = filepath.Dir(segs[0].path)
+	session, track, _, _ := parseSegmentName(filepath.Base(segs[0].path))
+	sc.id = session + "/" + track
 	for i, seg := range segs {
 		if i > 0 && seg.n != segs[i-1].n+1 {
 			return &SpoolError{seg.path, 0, errors.New("the segment before it is missing")}
@@ -210,7 +213,10 @@ func (sc *scan) track(r record) error {
 	if err := r.decode(&s); err != nil {
 		return err
 	}
-	if sc.segs != nil && (s.Session != sc.state.Session || s.Track != sc.state.Track || s.Next != sc.state.Next || s.Head != sc.state.Head) {
+	if s.Session+"/"+s.Track != sc.id {
+		return errors.New("segment is of another track than its name says")
+	}
+	if sc.segs != nil && (s.Next != sc.state.Next || s.Head != sc.state.Head) {
 		return errors.New("segment does not continue the one before")
 	}
 	acked, head := sc.state.Acked, sc.state.AckedHead
