@@ -47,6 +47,10 @@ func problemOf(err error) wire.Problem {
 	switch {
 	case errors.As(err, &own):
 		return newProblem(own.code, own.detail)
+	case errors.Is(err, access.ErrForbidden):
+		return newProblem(codeForbidden, "")
+	case errors.Is(err, access.ErrUnrecorded): // before recording's: that is why, this is what
+		return newProblem(codeUnrecorded, "")
 	case errors.As(err, &rec):
 		return recordingProblem(rec)
 	case errors.As(err, &framing):
@@ -57,10 +61,6 @@ func problemOf(err error) wire.Problem {
 		p := newProblem(string(bad.Code), bad.Detail())
 		p.Offset, p.Event, p.Member = known(bad.Offset), known(bad.Event), bad.Member
 		return p
-	case errors.Is(err, access.ErrForbidden):
-		return newProblem(codeForbidden, "")
-	case errors.Is(err, access.ErrUnrecorded):
-		return newProblem(codeUnrecorded, "")
 	case errors.As(err, &covered):
 		return newProblem(codeNotCovered, covered.Error())
 	}

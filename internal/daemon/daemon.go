@@ -16,6 +16,7 @@ import (
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/recording"
+	"github.com/stenolog/steno/storage/posix"
 )
 
 // Addrs are the addresses that the server really listens on, HOST:PORT, "" for a listener that is off.
@@ -26,6 +27,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Ready is called once, when all listeners are open and the server takes requests.
 	Ready func(Addrs)
+	// Free says what is free on the disk that a directory is on; nil asks the disk.
+	Free func(dir string) (bytes, inodes uint64, err error)
 }
 
 // Run serves until ctx ends, then takes everything down in order: listeners, recording, log, stores, lease. Whoever waits for
@@ -37,9 +40,12 @@ func Run(ctx context.Context, c Config, o Options) (err error) {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	if o.Free == nil {
+		o.Free = posix.Free
+	}
 	var down closers
 	defer func() { err = errors.Join(err, down.closeAll(ctx, time.Duration(c.Shutdown))) }()
-	s, err := start(ctx, c, o.Logger, &down)
+	s, err := start(ctx, c, o, &down)
 	if err != nil {
 		return err
 	}
@@ -58,7 +64,7 @@ func Run(ctx context.Context, c Config, o Options) (err error) {
 }
 
 // start brings everything up, each thing after what it stands on, and leaves in down how to take it down.
-func start(ctx context.Context, c Config, logger *slog.Logger, down *closers) (*servers, error) {
+func start(ctx context.Context, c Config, opts Options, down *closers) (*servers, error) {
 	k, err := loadKeys(c)
 	if err != nil {
 		return nil, err
@@ -72,7 +78,7 @@ func start(ctx context.Context, c Config, logger *slog.Logger, down *closers) (*
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	o := observers{logger, registry}
+	o := observers{opts.Logger, registry, opts.Free}
 	l, tree, err := openLog(ctx, c, k, o, down)
 	if err != nil {
 		return nil, err
@@ -96,7 +102,7 @@ func start(ctx context.Context, c Config, logger *slog.Logger, down *closers) (*
 	a, err := api.New(api.Config{
 		Recording: rec, Log: l, Tree: tree, Index: v.index, Keyring: v.keyring, Blobs: v.blobs, Tokens: tokens,
 		Health: newProbe(c, l, rec).health, Gatherer: registry, Limits: c.apiLimits(),
-		OpsAnonymous: c.Listen.Ops.Anonymous, Logger: logger, Registerer: registry,
+		OpsAnonymous: c.Listen.Ops.Anonymous, Logger: opts.Logger, Registerer: registry,
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type deployment struct {
 	vault      *age.X25519Identity
 	recovery   *age.X25519Identity
 	tokens     map[string]string // by principal
+	full       atomic.Bool       // the disk is
 }
 
 func must[T any](v T, err error) T {
@@ -137,6 +139,12 @@ func (d *deployment) serve() *server {
 		ended <- daemon.Run(ctx, d.config, daemon.Options{
 			Logger: slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Ready:  func(a daemon.Addrs) { ready <- a },
+			Free: func(string) (uint64, uint64, error) {
+				if d.full.Load() {
+					return 1000, 1 << 40, nil
+				}
+				return 1 << 40, 1 << 40, nil
+			},
 		})
 	}()
 	s.stop = sync.OnceValue(func() error {

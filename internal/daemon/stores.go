@@ -135,7 +135,7 @@ func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers)
 		Origin: c.Origin, Signer: k.log, Verifier: k.trust.LogVerifier(),
 		Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 		Interval: time.Duration(c.Log.CheckpointInterval), Queue: c.Log.Queue, QueueBytes: int(c.Log.QueueBytes),
-		Free: floor{c}.check, Logger: o.logger, Registerer: o.registerer,
+		Free: floor{c, o.free}.check, Logger: o.logger, Registerer: o.registerer,
 	}
 	if err := log.Check(ctx, lc); err != nil {
 		return nil, nil, err
@@ -156,14 +156,18 @@ func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers)
 type observers struct {
 	logger     *slog.Logger
 	registerer prometheus.Registerer
+	free       func(dir string) (bytes, inodes uint64, err error)
 }
 
 // A floor looks at the disks of the log and of its guard.
-type floor struct{ c Config }
+type floor struct {
+	c    Config
+	free func(dir string) (bytes, inodes uint64, err error)
+}
 
 func (f floor) check() (ok bool, reason string) {
 	for _, dir := range []string{f.c.Dir, filepath.Dir(f.c.Guard)} {
-		bytes, inodes, err := posix.Free(dir)
+		bytes, inodes, err := f.free(dir)
 		switch {
 		case err != nil:
 			return false, "the free space of the disk of " + dir + " is not known"
