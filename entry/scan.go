@@ -17,6 +17,7 @@ type scanner struct {
 	event int
 	slot  string    // path of the payload that is being read
 	part  int       // of that payload, −1 when it has none
+	hash  Hash      // the last that was read
 	path  [8]string // members that lead to i
 	depth int
 	base  int // what b[0] is in the bytes of which errors tell
@@ -63,6 +64,7 @@ func (s *scanner) scanEvent() (Event, error) {
 // false, members have been read too, so that a comma must come before the next.
 func (s *scanner) members(o *object, first bool) error {
 	var seen uint64
+	next := 0            // the field that comes next where members stand in the order of the table
 	var values [3][]byte // class, sha256 and size of a blob
 	for {
 		if s.peek() == '}' {
@@ -75,11 +77,12 @@ func (s *scanner) members(o *object, first bool) error {
 			}
 		}
 		first = false
-		index, err := s.memberName(o, seen)
+		index, err := s.memberName(o, next, seen)
 		if err != nil {
 			return err
 		}
 		seen |= 1 << index
+		next = index + 1
 		from := s.i
 		if err := s.value(&o.fields[index]); err != nil {
 			return err
@@ -99,7 +102,17 @@ func (s *scanner) members(o *object, first bool) error {
 	return nil
 }
 
-func (s *scanner) memberName(o *object, seen uint64) (int, error) {
+// tryInOrder is how many fields are tried before the name is looked up: members are mostly in order, some left out.
+const tryInOrder = 4
+
+func (s *scanner) memberName(o *object, next int, seen uint64) (int, error) {
+	for i := next; i < min(next+tryInOrder, len(o.fields)); i++ {
+		if quoted := o.fields[i].quoted; seen&(1<<i) == 0 && len(s.b)-s.i >= len(quoted) && string(s.b[s.i:s.i+len(quoted)]) == quoted {
+			s.push(o.fields[i].name)
+			s.i += len(quoted)
+			return i, nil
+		}
+	}
 	if err := s.literal(`"`, Syntax); err != nil {
 		return 0, err
 	}
@@ -185,6 +198,14 @@ func (s *scanner) scalar(f *field) error {
 	if err != nil {
 		return err
 	}
+	if f.kind == kindHash {
+		var ok bool
+		if s.hash, ok = decodeHash(raw); !ok {
+			s.i = start
+			return s.fail(Base64, "not 32 bytes in canonical base64")
+		}
+		return nil
+	}
 	if code, why := f.checkString(raw); code != "" {
 		s.i = start
 		return s.fail(code, "%s", why)
@@ -195,10 +216,6 @@ func (s *scanner) scalar(f *field) error {
 func (f *field) checkString(raw []byte) (Code, string) {
 	ok := true
 	switch f.kind {
-	case kindHash:
-		if _, ok = decodeHash(raw); !ok {
-			return Base64, "not 32 bytes in canonical base64"
-		}
 	case kindTime:
 		if _, ok = decodeTime(raw); !ok {
 			return BadValue, "time is not RFC 3339 in UTC with six decimals and Z"
@@ -325,8 +342,8 @@ func (s *scanner) noteBlob(values [3][]byte) error {
 	if s.part >= 0 {
 		slot = fmt.Sprintf("%s.%d", s.slot, s.part)
 	}
-	blob := BlobAt{Event: s.event, Slot: slot, Class: string(bytes.Trim(values[0], `"`))}
-	blob.SHA256, _ = decodeHash(bytes.Trim(values[1], `"`))
+	// The last hash that was read is the blob's own: it has one, and nothing inside it has another.
+	blob := BlobAt{Event: s.event, Slot: slot, Class: string(bytes.Trim(values[0], `"`)), SHA256: s.hash}
 	blob.Size, _ = parseDecimal(string(values[2]))
 	if n := len(s.entry.Blobs); n > 0 {
 		last := s.entry.Blobs[n-1]

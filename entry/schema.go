@@ -40,6 +40,7 @@ const (
 // A field is one member of an object.
 type field struct {
 	name     string
+	quoted   string // as a member begins: the name in quotes, and the colon
 	kind     kind
 	object   *object // of kindObject
 	list     bool
@@ -193,6 +194,7 @@ func (c *compiler) addFields(o *object, rt reflect.Type, groups *[]string) {
 		default:
 			f := c.compileField(sf.Type, tag)
 			f.name, _, _ = strings.Cut(sf.Tag.Get("json"), ",")
+			f.quoted = `"` + f.name + `":`
 			if f.required {
 				o.required |= 1 << len(o.fields)
 			}
