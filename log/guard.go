@@ -224,8 +224,8 @@ func (g *guarded) checkTree(ctx context.Context) (checkpoint, *tiles.Reader, err
 	if errors.Is(err, storage.ErrNotFound) {
 		return checkpoint{}, nil, g.refuse(ErrTreeMissing, checkpoint{}, err)
 	}
-	if err != nil {
-		return checkpoint{}, nil, fmt.Errorf("reading the tree's head: %w", err)
+	if err != nil { // empty or garbled, or the disk can't read it: in each case somebody has to put a file right
+		return checkpoint{}, nil, g.refuse(ErrTreeDamaged, checkpoint{}, fmt.Errorf("reading the tree's head: %w", err))
 	}
 	head := checkpoint{g.origin, size, root}
 	if size < g.last.Size {
