@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ type writers struct {
 	d      *deployment
 	ledger *ledger
 	ctx    context.Context
+	id     string
 	ending atomic.Bool
 	wg     sync.WaitGroup
 }
@@ -82,7 +84,7 @@ type writers struct {
 // writing starts writers of both kinds.
 func (d *deployment) writing(l *ledger, managed, signed int) *writers {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Minute)
-	w := &writers{d: d, ledger: l, ctx: ctx}
+	w := &writers{d: d, ledger: l, ctx: ctx, id: rand.Text()}
 	for i := range managed {
 		w.wg.Go(func() { w.managed(i) })
 	}
@@ -154,7 +156,7 @@ const perSession = 20 // events of a managed writer's goroutine
 // managed records sessions as a client without keys does, two calls at a time.
 func (w *writers) managed(id int) {
 	for n := 0; !w.ending.Load(); n++ {
-		key := fmt.Sprintf("w%d-s%d", id, n)
+		key := fmt.Sprintf("%s-w%d-s%d", w.id, id, n) // a key that was used before opens nothing new
 		open, ok := w.send(wire.PathSessions, wire.JSONType, []byte(`{"agent":"`+agent+`","privilege":"financial","purpose":"test"}`),
 			"Idempotency-Key: "+key)
 		if !ok {
