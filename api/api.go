@@ -61,8 +61,8 @@ const (
 	DefaultMaxBody       = 64 << 20         // bytes of a request
 	DefaultInFlight      = 512 << 20        // bytes of all requests at once
 	DefaultConnections   = 2048             // of all listeners but ops
-	DefaultRate          = 5000             // requests a second of a principal
-	DefaultBurst         = 10_000           // requests of a principal at once
+	DefaultRate          = 20_000           // requests a second of a principal
+	DefaultBurst         = 20_000           // requests of a principal at once
 	DefaultHeaderTimeout = 5 * time.Second  // until a request's header is there
 	DefaultBodyTimeout   = 30 * time.Second // until its body is there
 	DefaultWriteTimeout  = 2 * time.Minute  // from the header until the answer is sent

@@ -278,11 +278,25 @@ func (a *API) head(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	out := wire.Head{Session: h.Session, State: h.State, Tracks: []wire.TrackHead{}}
+	out := wire.Head{Session: h.Session, State: h.State, First: a.first(r.Context(), id), Tracks: []wire.TrackHead{}}
 	for _, t := range h.Tracks {
 		out.Tracks = append(out.Tracks, wire.TrackHead(t))
 	}
 	a.json(w, r, http.StatusOK, out)
+}
+
+// first is the hash of the session's first entry. The recording does not keep it, the log does.
+func (a *API) first(ctx context.Context, session string) *entry.Hash {
+	row, err := a.Index.Session(ctx, session)
+	if err != nil {
+		return nil
+	}
+	e, err := a.leaf(ctx, row.OpenIndex)
+	if err != nil || e.Session != session || e.Seq != 0 {
+		return nil
+	}
+	h := e.Hash()
+	return &h
 }
 
 // json writes an answer, with a marshaller that leaves < and > in leaves alone.

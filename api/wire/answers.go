@@ -100,9 +100,12 @@ type Heartbeat struct {
 
 // A Head is where a session's tracks stand.
 type Head struct {
-	Session string      `json:"session"`
-	State   string      `json:"state"`
-	Tracks  []TrackHead `json:"tracks"`
+	Session string `json:"session"`
+	State   string `json:"state"`
+	// First is the hash of the text of the session's first entry, which the opening of every other track names. It is left
+	// out in the moment before the index has the session.
+	First  *entry.Hash `json:"first,omitempty"`
+	Tracks []TrackHead `json:"tracks"`
 }
 
 // A TrackHead is where one track stands.

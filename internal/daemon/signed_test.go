@@ -235,7 +235,14 @@ func TestBadInput_enrolmentsAndOwners(t *testing.T) {
 		}
 	}
 	var head wire.Head
-	s.get(s.addrs.Ingest, base+"/head", "gw").json(t, &head)
+	eventually(t, "the head says what the session begins with", func() bool {
+		head = wire.Head{}
+		s.get(s.addrs.Ingest, base+"/head", "gw").json(t, &head)
+		return head.First != nil
+	})
+	if *head.First != head.Tracks[0].Head { // it has one entry
+		t.Errorf("first %s, head %s", head.First, head.Tracks[0].Head)
+	}
 	if len(head.Tracks) != 1 || head.Tracks[0].Next != 1 || head.State != "open" {
 		t.Errorf("head %+v", head)
 	}
