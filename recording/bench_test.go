@@ -17,13 +17,6 @@ import (
 
 var kilobyte = fmt.Appendf(nil, `{"account":"DE02","amount":12.5,"memo":"%01000d"}`, 0)
 
-func bigIntent(action string) recorder.Event {
-	return recorder.Event{Type: entry.TypeActionIntent, Build: func(seal recorder.Seal) (any, error) {
-		params, err := seal("params", payload.JSON, payload.Content, kilobyte)
-		return entry.ActionIntent{Action: entry.ID(action), Tool: "ledger.post", Params: params}, err
-	}}
-}
-
 func bigInput() recorder.Event {
 	return recorder.Event{Type: entry.TypeInput, Build: func(seal recorder.Seal) (any, error) {
 		content, err := seal("content", payload.JSON, payload.Content, kilobyte)

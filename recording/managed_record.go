@@ -28,6 +28,59 @@ func endsOf(s *session) (string, error) {
 	return `,"tracks":` + string(b), nil
 }
 
+// CloseManaged ends a session whose track main the server records. The body has the members of session.close, without the
+// tracks, which the server knows.
+func (r *Recording) CloseManaged(ctx context.Context, who Who, session string, req Request) (Result, error) {
+	return r.managed(who, func() (Result, error) {
+		ms, raw, err := r.single(req)
+		if err != nil {
+			return Result{}, err
+		}
+		return r.closeManaged(ctx, who, session, managedOpen{ms, raw, req.Key})
+	})
+}
+
+func (r *Recording) closeManaged(ctx context.Context, who Who, session string, o managedOpen) (Result, error) {
+	s, err := r.registry.acquire(ctx, session, false)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.registry.release(s)
+	if err := r.ownManaged(s, who, entry.MainTrack); err != nil {
+		return Result{}, err
+	}
+	a := &admission{r: r, who: who, s: s, track: entry.MainTrack}
+	if err := a.enterAs(ctx, true); err != nil {
+		return Result{}, err
+	}
+	defer a.leave()
+	extra, err := endsOf(s)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := translate(entry.TypeSessionClose, o.ms, extra)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := r.name(p, o.key); err != nil {
+		return Result{}, err
+	}
+	p.mac = r.mac(s.id, entry.MainTrack, o.raw)
+	m := r.managedTrack(s, entry.MainTrack)
+	job := &managedJob{who: who, events: []*plainEvent{p}}
+	g := &managedRun{r: r, s: s, m: m, a: a, group: []*managedJob{job}}
+	err = g.runOne(ctx, job)
+	return job.result, err
+}
+
+// runOne is run for a job that waits for nobody.
+func (g *managedRun) runOne(ctx context.Context, job *managedJob) error {
+	if err := g.run(ctx); err != nil {
+		return err
+	}
+	return job.err
+}
+
 // Record records a whole small session: {"session":{…},"events":[…],"close":{…}}. It is open, events and close one after
 // the other; the same request, sent again, goes on where the first ended.
 func (r *Recording) Record(ctx context.Context, who Who, req Request) (Result, error) {
