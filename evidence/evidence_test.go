@@ -440,12 +440,16 @@ func TestEveryFlippedByteOfABundleIsNamed(t *testing.T) {
 	main.Close()
 	file := write(t, l.Evidence(SessionID(1)))
 	want(t, verifyBytes(t, file, l.Trust), evidence.ExitVerified, "", "")
+	files := contents(t, file)
 	for i := range file {
 		for _, bit := range []int{0, 2, 5, 7} {
 			file[i] ^= 1 << bit
 			r := verifyBytes(t, file, l.Trust)
 			if r.Exit != evidence.ExitFailed || r.Checks[0].Outcome != evidence.Failed || r.Checks[0].Where.Offset == nil {
 				t.Fatalf("byte %d bit %d: exit %d\n%s", i, bit, r.Exit, r.JSON())
+			}
+			if in := files[i]; in != "" && r.Checks[0].Where.File != in {
+				t.Fatalf("byte %d of %s, bit %d, is told to be in %q", i, in, bit, r.Checks[0].Where.File)
 			}
 			file[i] ^= 1 << bit
 		}

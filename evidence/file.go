@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"strconv"
@@ -92,7 +93,7 @@ func Read(r io.ReaderAt, size int64) (*Bundle, error) {
 	a := &archiver{w: newComparer(r, size)}
 	if err := rd.b.write(a); err != nil {
 		var format *FormatError
-		if errors.As(err, &format) && len(a.members) > 0 {
+		if errors.As(err, &format) && format.File == "" && len(a.members) > 0 {
 			format.File = a.members[len(a.members)-1].name
 		}
 		if format != nil {
@@ -193,12 +194,14 @@ func (rd *reader) take(name string) ([]byte, error) {
 	return rd.content(s)
 }
 
+// content reads a file and compares its checksum, so that damage is named where it is and not where it tells.
 func (rd *reader) content(s section) ([]byte, error) {
 	b := make([]byte, s.size)
-	if _, err := rd.r.ReadAt(b, s.start); err != nil && (err != io.EOF || s.size != 0) {
-		if err != io.EOF {
-			return nil, &ReadError{err}
-		}
+	if _, err := rd.r.ReadAt(b, s.start); err != nil && err != io.EOF {
+		return nil, &ReadError{err}
+	}
+	if crc32.ChecksumIEEE(b) != s.crc {
+		return nil, &FormatError{File: s.name, Offset: s.start, Why: "the file does not match its checksum"}
 	}
 	return b, nil
 }

@@ -33,6 +33,19 @@ func checkZip(t *testing.T, path string, leaves [][]byte) {
 	}
 }
 
+// contents says of every byte of a bundle in which file's contents it lies.
+func contents(t *testing.T, file []byte) map[int]string {
+	t.Helper()
+	out := map[int]string{}
+	for _, f := range Must(zip.NewReader(bytes.NewReader(file), int64(len(file))))(t).File {
+		start := int(Must(f.DataOffset())(t))
+		for i := range int(f.UncompressedSize64) {
+			out[start+i] = f.Name
+		}
+	}
+	return out
+}
+
 // FuzzReadIsTheInverseOfWrite: what is read, written again, is the same file.
 func FuzzReadIsTheInverseOfWrite(f *testing.F) {
 	l, r := newLog(f)
