@@ -143,19 +143,21 @@ func TestACKED_killedRecorders(t *testing.T) {
 				return p != nil
 			}
 			entriesSeen := 0
-			s.before = func(_ http.ResponseWriter, r *http.Request) bool {
-				entriesSeen++
-				if point == "between spool and send" && entriesSeen%7 == 0 && strike() {
-					panic(http.ErrAbortHandler) // it never reached the log
+			s.with(func() {
+				s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+					entriesSeen++
+					if point == "between spool and send" && entriesSeen%7 == 0 && strike() {
+						panic(http.ErrAbortHandler) // it never reached the log
+					}
+					return false
 				}
-				return false
-			}
-			s.after = func(http.ResponseWriter, *wire.Answer) bool {
-				if point == "between send and answer" && entriesSeen%7 == 0 && strike() {
-					panic(http.ErrAbortHandler) // it is in the log, and nobody was told
+				s.after = func(http.ResponseWriter, *wire.Answer) bool {
+					if point == "between send and answer" && entriesSeen%7 == 0 && strike() {
+						panic(http.ErrAbortHandler) // it is in the log, and nobody was told
+					}
+					return false
 				}
-				return false
-			}
+			})
 			session, first := "", 0
 			var promised []string
 			note := func(lines []string) {

@@ -234,12 +234,14 @@ func TestExactlyOnceWhenAnswersAreLost(t *testing.T) {
 	w := newWorld()
 	s := newServer(t, w)
 	n := 0
-	s.after = func(rw http.ResponseWriter, _ *wire.Answer) bool {
-		if n++; n%3 == 0 {
-			return false
+	s.with(func() {
+		s.after = func(rw http.ResponseWriter, _ *wire.Answer) bool {
+			if n++; n%3 == 0 {
+				return false
+			}
+			panic(http.ErrAbortHandler) // the entries are in the log, the answer never arrives
 		}
-		panic(http.ErrAbortHandler) // the entries are in the log, the answer never arrives
-	}
+	})
 	rec := newRecorder(t, w.config(s.URL, t.TempDir()))
 	main := open(t, rec)
 	for i := range 5 {
@@ -258,13 +260,15 @@ func TestAServerThatIsAway(t *testing.T) {
 	rec := newRecorder(t, w.config(s.URL, dir))
 	main := open(t, rec)
 	away := true
-	s.before = func(rw http.ResponseWriter, _ *http.Request) bool {
-		if away {
-			rw.Header().Set("Retry-After", "0")
-			rw.WriteHeader(503)
+	s.with(func() {
+		s.before = func(rw http.ResponseWriter, _ *http.Request) bool {
+			if away {
+				rw.Header().Set("Retry-After", "0")
+				rw.WriteHeader(503)
+			}
+			return away
 		}
-		return away
-	}
+	})
 	_, err := main.Record(within(t, 50*time.Millisecond), remark("intent"))
 	var pending *client.PendingError
 	if !errors.Is(err, client.ErrPending) || !errors.As(err, &pending) || pending.LastSend == nil {
@@ -300,12 +304,14 @@ func TestARestartedRecorderSendsWhatIsLeftAndGoesOnWithNewKeys(t *testing.T) {
 	rec := newRecorder(t, w.config(s.URL, dir))
 	main := open(t, rec)
 	down := true
-	s.before = func(rw http.ResponseWriter, _ *http.Request) bool {
-		if down {
-			rw.WriteHeader(502)
+	s.with(func() {
+		s.before = func(rw http.ResponseWriter, _ *http.Request) bool {
+			if down {
+				rw.WriteHeader(502)
+			}
+			return down
 		}
-		return down
-	}
+	})
 	if _, err := main.Spool(remark("before")); err != nil {
 		t.Fatal(err)
 	}
@@ -353,18 +359,20 @@ func TestCloseNamesTheHeadsOfTracksThatMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	moved := 0
-	s.before = func(_ http.ResponseWriter, r *http.Request) bool {
-		if strings.Contains(r.URL.Path, "/entries") {
-			moved++
-			s.mu.Unlock() // the other track's request takes it
-			defer s.mu.Lock()
-			s.before = nil
-			if _, err := side.Record(ctx, remark(fmt.Sprint("moved-", moved))); err != nil {
-				t.Error(err)
+	s.with(func() {
+		s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/entries") {
+				moved++
+				s.mu.Unlock() // the other track's request takes it
+				defer s.mu.Lock()
+				s.before = nil
+				if _, err := side.Record(ctx, remark(fmt.Sprint("moved-", moved))); err != nil {
+					t.Error(err)
+				}
 			}
+			return false
 		}
-		return false
-	}
+	})
 	if err := main.CloseSession(ctx, client.Closing{Outcome: "completed"}); err != nil {
 		t.Fatal(err)
 	}
