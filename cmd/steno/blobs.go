@@ -25,7 +25,7 @@ type blobStore struct {
 type extent struct{ offset, size int64 }
 
 // fetchBlobs reads every blob of a session that the log still has.
-func fetchBlobs(ctx context.Context, r *client.Reader, rec *client.SessionRecord) (_ *blobStore, err error) {
+func fetchBlobs(ctx context.Context, r *reader, rec *client.SessionRecord) (_ *blobStore, err error) {
 	f, err := os.CreateTemp("", "steno-blobs-")
 	if err != nil {
 		return nil, fmt.Errorf("keeping blobs: %w", err)
@@ -38,6 +38,7 @@ func fetchBlobs(ctx context.Context, r *client.Reader, rec *client.SessionRecord
 	if err := r.Blobs(ctx, rec, s.add); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	r.cache.store = s
 	return s, nil
 }
 
@@ -70,7 +71,7 @@ func (s *blobStore) forBundle() []evidence.Blob {
 }
 
 // readSession waits until a published checkpoint covers all of a session's entries, which takes a moment after the last.
-func readSession(ctx context.Context, r *client.Reader, id string) (*client.SessionRecord, error) {
+func readSession(ctx context.Context, r *reader, id string) (*client.SessionRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
 	for {

@@ -39,12 +39,8 @@ offline. With --identity everything that the identity opens is disclosed in it, 
 	return cmd
 }
 
-func export(ctx context.Context, dir, id, out, identity string) error {
-	r, c, err := newReader(dir)
-	if err != nil {
-		return err
-	}
-	t, err := c.readTrust()
+func export(ctx context.Context, dir, id, out, identity string) (err error) {
+	r, err := newReader(dir)
 	if err != nil {
 		return err
 	}
@@ -52,10 +48,16 @@ func export(ctx context.Context, dir, id, out, identity string) error {
 	if err != nil {
 		return err
 	}
-	b := &evidence.Bundle{Origin: t.Origin, Sessions: []string{id}, Trust: t.Marshal(), Checkpoint: rec.Checkpoint.Note}
+	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: rec.Checkpoint.Note}
 	if b.Leaves, err = provenLeaves(ctx, r, rec); err != nil {
 		return err
 	}
+	blobs, err := fetchBlobs(ctx, r, rec)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, blobs.close()) }()
+	b.Blobs = blobs.forBundle()
 	if identity != "" {
 		o, err := unlock(ctx, r, rec, identity)
 		if err != nil {
@@ -63,17 +65,12 @@ func export(ctx context.Context, dir, id, out, identity string) error {
 		}
 		b.Disclosed = disclosures(ctx, rec, o)
 	}
-	blobs, err := fetchBlobs(ctx, r, rec)
-	if err != nil {
-		return err
-	}
-	b.Blobs = blobs.forBundle()
-	return errors.Join(writeBundle(out, b), blobs.close())
+	return writeBundle(out, b)
 }
 
 // provenLeaves are the session's entries and what the log said of it, each with its proof under one checkpoint. What is
 // younger than the checkpoint, such as the record of this very read, is left out.
-func provenLeaves(ctx context.Context, r *client.Reader, rec *client.SessionRecord) ([]evidence.Leaf, error) {
+func provenLeaves(ctx context.Context, r *reader, rec *client.SessionRecord) ([]evidence.Leaf, error) {
 	var leaves []evidence.Leaf
 	for _, x := range rec.Recorded() {
 		if !x.Proven || !belongs(rec.Session, x.Entry) {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/transparency-dev/formats/proof"
 
-	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/log/tiles"
 )
 
@@ -25,7 +24,7 @@ file. It is made from hash tiles alone: the leaf itself is not read.`,
 		if err != nil {
 			return usage("%q is no index", args[0])
 		}
-		r, _, err := newReader(dirOr(*dir))
+		r, err := newReader(dirOr(*dir))
 		if err != nil {
 			return err
 		}
@@ -39,7 +38,7 @@ file. It is made from hash tiles alone: the leaf itself is not read.`,
 	return cmd
 }
 
-func proveLeaf(ctx context.Context, r *client.Reader, index uint64) ([]byte, error) {
+func proveLeaf(ctx context.Context, r *reader, index uint64) ([]byte, error) {
 	c, err := r.Checkpoint(ctx)
 	if err != nil {
 		return nil, err

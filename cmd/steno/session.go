@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 	"time"
 
@@ -19,23 +20,33 @@ func newSession() *cobra.Command {
 	return group("session", "Find recorded sessions and look at them", newSessionList(), newSessionShow())
 }
 
-// newReader is a reader with the auditor's token. It keeps the latest checkpoint that it verified, so that a log that shows
-// it another history later is caught.
-func newReader(dir string) (*client.Reader, *clientConfig, error) {
+// A reader reads with the auditor's token.
+type reader struct {
+	*client.Reader
+	trust *trust.Trust
+	cache *blobCache
+}
+
+// newReader keeps the latest checkpoint that was verified, so that a log that shows another history later is caught.
+func newReader(dir string) (*reader, error) {
 	c, err := readClientConfig(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	token, err := c.readToken(c.Auditor.Token)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	t, err := c.readTrust()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r, err := client.NewReader(client.ReaderConfig{URL: c.Audit, Token: token, Trust: t, Dir: c.path("auditor/reader")})
-	return r, c, err
+	cache := &blobCache{next: http.DefaultTransport}
+	r, err := client.NewReader(client.ReaderConfig{URL: c.Audit, Token: token, Trust: t, Dir: c.path("auditor/reader"), Transport: cache})
+	if err != nil {
+		return nil, err
+	}
+	return &reader{r, t, cache}, nil
 }
 
 // newTileReader reads a whole log, to which it brings nothing but a trust file.
@@ -96,7 +107,7 @@ func listSessions(cmd *cobra.Command, dir string, f listFlags) error {
 	if err != nil {
 		return err
 	}
-	r, _, err := newReader(dir)
+	r, err := newReader(dir)
 	if err != nil {
 		return err
 	}

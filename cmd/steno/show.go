@@ -52,11 +52,7 @@ func sessionArg(s string) (string, error) {
 }
 
 func readStory(ctx context.Context, dir, id, identity string) (story, error) {
-	r, c, err := newReader(dir)
-	if err != nil {
-		return story{}, err
-	}
-	t, err := c.readTrust()
+	r, err := newReader(dir)
 	if err != nil {
 		return story{}, err
 	}
@@ -65,7 +61,7 @@ func readStory(ctx context.Context, dir, id, identity string) (story, error) {
 		return story{}, err
 	}
 	s := story{Proven: evidence.CheckpointInfo{Size: rec.Checkpoint.Size, Root: rec.Checkpoint.Root}}
-	if s.Session, err = judge(t, rec); err != nil {
+	if s.Session, err = judge(r.trust, rec); err != nil {
 		return story{}, err
 	}
 	if s.Steps, err = tell(id, leavesOf(rec)); err != nil {
@@ -78,12 +74,16 @@ func readStory(ctx context.Context, dir, id, identity string) (story, error) {
 	if err != nil {
 		return story{}, err
 	}
+	blobs, err := fetchBlobs(ctx, r, rec)
+	if err != nil {
+		return story{}, err
+	}
 	for i := range s.Steps {
 		for j := range s.Steps[i].Payloads {
 			s.Steps[i].Payloads[j].open(ctx, o)
 		}
 	}
-	return s, nil
+	return s, blobs.close()
 }
 
 func leavesOf(rec *client.SessionRecord) []leaf {
@@ -131,7 +131,7 @@ func (p *sealedPayload) open(ctx context.Context, o *client.Opener) {
 }
 
 // unlock opens a session's keys.
-func unlock(ctx context.Context, r *client.Reader, rec *client.SessionRecord, identity string) (*client.Opener, error) {
+func unlock(ctx context.Context, r *reader, rec *client.SessionRecord, identity string) (*client.Opener, error) {
 	ids, err := readIdentities(identity)
 	if err != nil {
 		return nil, err
