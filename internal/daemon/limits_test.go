@@ -77,7 +77,6 @@ func (r *response) is(t *testing.T, name, code string, status int) {
 
 func TestBadInput_bodies(t *testing.T) {
 	s := startWith(t, func(c *daemon.Config) {
-		c.Limits.BodyTimeout = daemon.Duration(300 * time.Millisecond)
 		c.Limits.MaxBody, c.Limits.InFlight = 1<<20, 3<<20
 	})
 	before := s.size()
@@ -86,7 +85,6 @@ func TestBadInput_bodies(t *testing.T) {
 	s.raw(in, s.head("/v1/sessions", "Content-Length: 100")+open, true).is(t, "truncated", "truncated-body", 400)
 	s.raw(in, s.head("/v1/sessions", "Transfer-Encoding: chunked")+"10\r\n{", true).is(t, "truncated chunk", "truncated-body", 400)
 	s.raw(in, s.head("/v1/sessions", "Transfer-Encoding: chunked")+"zz\r\n{", false).is(t, "bad chunk", "truncated-body", 400)
-	s.raw(in, s.head("/v1/sessions", "Content-Length: 100")+open, false).is(t, "slow", "slow-body", 408)
 	s.raw(in, s.head("/v1/sessions", fmt.Sprintf("Content-Length: %d", 2<<20)), false).is(t, "announced too large", "body-too-large", 413)
 	large := strings.NewReader(strings.Repeat("x", 1<<20+1))
 	s.do("POST", in, "/v1/sessions", "gw", struct{ io.Reader }{large}, "Content-Type: application/json").is(t, "chunked too large", "body-too-large", 413)
@@ -120,6 +118,22 @@ func TestBadInput_bodies(t *testing.T) {
 	}
 	if r := s.post("/v1/sessions", open); r.StatusCode != 201 {
 		t.Errorf("a good request afterwards: %d %s", r.StatusCode, r.body)
+	}
+}
+
+// A body that stops coming is answered when its time is over, and nothing of it is stored.
+func TestBadInput_slowBody(t *testing.T) {
+	s := startWith(t, func(c *daemon.Config) { c.Limits.BodyTimeout = daemon.Duration(300 * time.Millisecond) })
+	before := s.size()
+	open := `{"agent":"acme/bot","privilege":"financial"}`
+	r := s.raw(s.addrs.Ingest, s.head("/v1/sessions", "Content-Length: 100")+open, false)
+	r.is(t, "slow", "slow-body", 408)
+	if !r.Close {
+		t.Error("the connection goes on, with the rest of the body still to come")
+	}
+	s.raw(s.addrs.Ingest, s.head("/v1/sessions", "Transfer-Encoding: chunked")+"5\r\n{", false).is(t, "slow chunk", "slow-body", 408)
+	if after := s.size(); after != before {
+		t.Errorf("the log grew from %d to %d", before, after)
 	}
 }
 
