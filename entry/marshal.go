@@ -46,6 +46,14 @@ func ParseEvent(line []byte) (Event, error) {
 	return s.scanEvent()
 }
 
+// Blobs lists the blobs that an event line names, in its order.
+func Blobs(line []byte) ([]BlobAt, error) {
+	e := new(Entry)
+	s := scanner{b: line, entry: e}
+	_, err := s.scanEvent()
+	return e.Blobs, err
+}
+
 // Decode fills v, a pointer to the struct of the event's type. The line was read strictly before, so that encoding/json's
 // own leniency has nothing to work on.
 func (ev Event) Decode(v any) error {

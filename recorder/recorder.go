@@ -135,14 +135,16 @@ func (t *Track) Build(events ...Event) ([]Built, error) {
 
 // line builds one event at its sequence number, which an entry that is full does not change.
 func (t *Track) line(ev Event, seq uint64) ([]byte, [][]byte, error) {
-	var blobs [][]byte
+	sealedBlobs := map[entry.Hash][]byte{}
 	seal := func(slot string, media payload.Media, class payload.Class, b []byte) (*entry.Payload, error) {
 		at := payload.Place{Origin: t.cfg.Origin, Session: t.cfg.Session, Track: t.cfg.Track, Seq: seq, Slot: slot}
 		sealed, err := payload.SealBytes(t.cfg.Rand, t.cfg.Keys, at, media, class, b)
 		if err != nil {
 			return nil, fmt.Errorf("sealing %s: %w", slot, err)
 		}
-		blobs = append(blobs, sealed.Blobs...)
+		for i, b := range sealed.Ref.All() {
+			sealedBlobs[entry.Hash(b.SHA256)] = sealed.Blobs[i]
+		}
 		return sealed.Ref.Event(), nil
 	}
 	v, err := ev.Build(seal)
@@ -154,7 +156,29 @@ func (t *Track) line(ev Event, seq uint64) ([]byte, [][]byte, error) {
 		at = entry.TimeOf(t.cfg.Now())
 	}
 	line, err := entry.Marshal(ev.Type, at, v)
+	if err != nil || len(sealedBlobs) == 0 {
+		return line, nil, err
+	}
+	blobs, err := inOrder(line, sealedBlobs)
 	return line, blobs, err
+}
+
+// inOrder puts blobs in the order in which the event names them, which need not be the one in which they were sealed.
+func inOrder(line []byte, sealed map[entry.Hash][]byte) ([][]byte, error) {
+	named, err := entry.Blobs(line)
+	if err != nil {
+		return nil, err
+	}
+	blobs := make([][]byte, len(named))
+	for i, n := range named {
+		if blobs[i] = sealed[n.SHA256]; blobs[i] == nil {
+			return nil, fmt.Errorf("names a blob for %s that was not sealed for it", n.Slot)
+		}
+	}
+	if len(named) != len(sealed) {
+		return nil, fmt.Errorf("%d blobs were sealed, and the event names %d", len(sealed), len(named))
+	}
+	return blobs, nil
 }
 
 // packing is the entry that is being filled.

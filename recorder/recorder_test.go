@@ -114,3 +114,39 @@ func TestBuildThatFailsAdvancesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestBlobsStandInTheOrderOfTheEvent seals the last member first.
+func TestBlobsStandInTheOrderOfTheEvent(t *testing.T) {
+	keys, err := payload.NewKeys(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	track, _ := newTrack(t, keys)
+	built, err := track.Build(recorder.Event{Type: entry.TypeStateChange, Build: func(seal recorder.Seal) (any, error) {
+		after, err := seal("after", payload.JSON, payload.Content, []byte("2"))
+		if err != nil {
+			return nil, err
+		}
+		before, err := seal("before", payload.JSON, payload.Content, []byte("1"))
+		return entry.StateChange{Known: "claimed", Before: before, After: after}, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := entry.ParseSubmission(built[0].Submission)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range e.Blobs {
+		if entry.HashOf(built[0].Blobs[i]) != b.SHA256 {
+			t.Errorf("blob %d is not the one that %s names", i, b.Slot)
+		}
+	}
+	_, err = track.Build(recorder.Event{Type: entry.TypeAnnotation, Build: func(seal recorder.Seal) (any, error) {
+		_, err := seal("content", payload.JSON, payload.Content, []byte("1"))
+		return entry.Annotation{Kind: "remark"}, err // forgets what it sealed
+	}})
+	if err == nil {
+		t.Error("a sealed payload that the event does not name was left behind silently")
+	}
+}
