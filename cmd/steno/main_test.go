@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,9 +31,10 @@ const patience = 30 * time.Second
 type instance struct {
 	dir  string
 	said string // on standard output, until it was ready
+	stop func() // and see that it ends in order
 }
 
-// startUp runs the real program until the test ends, and then sees it stop in order.
+// startUp runs the real program until it is stopped, or the test ends.
 func startUp(t *testing.T, dir string) instance {
 	t.Helper()
 	cmd := exec.Command("steno", "up", "--dir", dir, "--port", "0")
@@ -55,7 +57,7 @@ func startUp(t *testing.T, dir string) instance {
 		_ = cmd.Wait()
 		t.Fatalf("steno up did not get ready:\n%s%s", said.String(), stderr.String())
 	}
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
@@ -67,7 +69,8 @@ func startUp(t *testing.T, dir string) instance {
 			t.Errorf("steno up ended with %v, said %q\n%s", err, rest.String(), stderr.String())
 		}
 	})
-	return instance{dir, said.String()}
+	t.Cleanup(stop)
+	return instance{dir, said.String(), stop}
 }
 
 // TestScripts drives the program against one running deployment, and in up.txtar against others.

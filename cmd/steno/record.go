@@ -19,10 +19,9 @@ import (
 )
 
 const (
-	closeTimeout = 30 * time.Second // for the log to acknowledge the rest
-	heartbeat    = 60               // seconds
-	maxSpools    = 64               // recorders at the same time
-	mcpCapture   = "mcp-stdio"
+	heartbeat  = 60 // seconds
+	maxSpools  = 64 // recorders at the same time
+	mcpCapture = "mcp-stdio"
 )
 
 type recordFlags struct {
@@ -32,7 +31,8 @@ type recordFlags struct {
 	refs                                            []string
 	tenant, environment, retention, trigger, source string
 	track, onFailure                                string
-	openTimeout, spoolTime                          time.Duration
+	openTimeout, callTimeout, closeTimeout          time.Duration
+	spoolTime                                       time.Duration
 	spoolBytes                                      int64
 	privileged                                      []string
 }
@@ -88,6 +88,8 @@ func (f *recordFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.track, "track", "", "name of the track that joins a session (mcp- and a random number)")
 	flags.StringVar(&f.onFailure, "on-failure", string(mcp.Closed), "closed: no privileged call without the log; spool: go on for a while, on the strength of the local spool")
 	flags.DurationVar(&f.openTimeout, "open-timeout", 30*time.Second, "how long to wait for the log to acknowledge the session, before nothing is started")
+	flags.DurationVar(&f.callTimeout, "call-timeout", mcp.DefaultDurableTimeout, "how long a call waits for the log to acknowledge it, before it is refused")
+	flags.DurationVar(&f.closeTimeout, "close-timeout", 30*time.Second, "how long to wait at the end for the log to have everything; the rest is sent by the next recorder")
 	flags.DurationVar(&f.spoolTime, "spool-time", mcp.DefaultSpoolTime, "how long calls go on without the log, with --on-failure=spool")
 	flags.Int64Var(&f.spoolBytes, "spool-bytes", mcp.DefaultSpoolBytes, "how many bytes of calls go on without the log, with --on-failure=spool")
 	flags.StringSliceVar(&f.privileged, "privileged", nil, "methods that are held until they are recorded, besides tools/call")
@@ -116,7 +118,7 @@ func recordMCP(ctx context.Context, dir string, f recordFlags, command []string,
 	// Signals go to the command, which says when it ends; we end after it.
 	ended := mcp.Run(context.WithoutCancel(ctx), plan.gateway(track, command, io, logger))
 	code := mcp.ExitCode(ended)
-	if err := finish(context.WithoutCancel(ctx), rec, track, code, ended); err != nil {
+	if err := finish(context.WithoutCancel(ctx), f.closeTimeout, rec, track, code, ended); err != nil {
 		say(io.err, "%s", err)
 		code = max(code, exitFailure)
 	} else {
@@ -141,8 +143,8 @@ func say(w io.Writer, format string, args ...any) {
 }
 
 // finish closes the session, or leaves the one that was joined, and waits until the log has it all.
-func finish(ctx context.Context, rec *client.Recorder, track *client.Track, code int, ended error) error {
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+func finish(ctx context.Context, limit time.Duration, rec *client.Recorder, track *client.Track, code int, ended error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var err error
 	switch {

@@ -140,7 +140,7 @@ func (p *recordPlan) gateway(t *client.Track, command []string, io streams, logg
 	cfg := mcp.Config{
 		Command: command, Env: p.environment(t), Stdin: io.in, Stdout: io.out, Stderr: io.err, Recorder: trackRecorder{t},
 		Source: entry.ID(f.source), Privileged: f.privileged, OnFailure: mcp.OnFailure(f.onFailure),
-		SpoolTime: f.spoolTime, SpoolBytes: f.spoolBytes, Logger: logger,
+		SpoolTime: f.spoolTime, SpoolBytes: f.spoolBytes, DurableTimeout: f.callTimeout, Logger: logger,
 	}
 	if t.Name() != entry.MainTrack {
 		cfg.ActionPrefix = t.Name() // of its own in the session
