@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"k8s.io/klog/v2"
 )
 
 func newLogger(w io.Writer, c Logging) (*slog.Logger, error) {
@@ -21,5 +23,12 @@ func newLogger(w io.Writer, c Logging) (*slog.Logger, error) {
 	return nil, fmt.Errorf("logging.format is none of json, text")
 }
 
-// NewLogger makes the logger that a configuration asks for.
-func NewLogger(w io.Writer, c Config) (*slog.Logger, error) { return newLogger(w, c.Logging) }
+// NewLogger makes the logger that a configuration asks for, and sends it what Tessera has to say, which logs through klog's
+// one global logger. A command calls it once, before anything runs.
+func NewLogger(w io.Writer, c Config) (*slog.Logger, error) {
+	logger, err := newLogger(w, c.Logging)
+	if err == nil {
+		klog.SetSlogLogger(logger.With("component", "tessera"))
+	}
+	return logger, err
+}
