@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -92,7 +93,19 @@ func readClientConfig(dir string) (*clientConfig, error) {
 	if err := dec.Decode(c); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading %s: more than one YAML document", path)
+	}
 	return c, nil
+}
+
+// address is that of a listener, as steno up writes it when it is ready.
+func (c *clientConfig) address(name, url string) (string, error) {
+	if url == "" {
+		return "", hint(fmt.Errorf("%s does not say where %s is", filepath.Join(c.dir, clientFile), name),
+			`"steno up" writes it when it runs`)
+	}
+	return url, nil
 }
 
 func (c *clientConfig) write() error {

@@ -58,6 +58,10 @@ auditor/, operator/    tokens                                     with the peopl
 Whoever has all of it, as you do now, can read and could have written everything. Keep the parts apart before it matters.
 `
 
+const enrollerReadme = `Whoever has this key says whose a recorder's key is. In earnest it is not on this machine: who keeps the log must not be
+able to enrol recorders. Move it to the compliance or identity team, and sign there: steno enrol --help
+`
+
 // makeDeployment makes all of a deployment but a running server. It appears under its name in one piece or not at all.
 func makeDeployment(ctx context.Context, dir, origin string, port int, now time.Time) (err error) {
 	dir, err = filepath.Abs(dir)
@@ -199,6 +203,7 @@ func (d *deployment) enrol(file, key string, holder entry.Holder) {
 
 func (d *deployment) write() error {
 	d.put("README.txt", deploymentReadme)
+	d.put("enroller/README.txt", enrollerReadme)
 	logKey, received := d.serverKey(daemon.KeyLog), d.serverKey(daemon.KeyReceived)
 	system, managed := d.serverKey(daemon.KeySystem), d.serverKey(daemon.KeyManaged)
 	enroller := d.noteKey(enrollerKey, localEnroller)

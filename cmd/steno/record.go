@@ -134,7 +134,12 @@ func recordMCP(ctx context.Context, dir string, f recordFlags, command []string,
 }
 
 func nothingStarted(err error) error {
-	return fmt.Errorf("nothing was started, because it can't be recorded: %w", err)
+	err = fmt.Errorf("nothing was started, because it can't be recorded: %w", err)
+	var bad *entry.Error
+	if errors.As(err, &bad) { // a flag's value that no event can have
+		return &exitError{code: exitUsage, err: err}
+	}
+	return err
 }
 
 // say writes a line of ours to standard error, which the server's messages share.
@@ -192,14 +197,15 @@ func newRecorder(dir string, logger *slog.Logger) (*client.Recorder, error) {
 }
 
 func (c *clientConfig) recorderConfig(logger *slog.Logger) (client.Config, error) {
-	cfg := client.Config{URL: c.Ingest, Logger: logger}
+	cfg := client.Config{Logger: logger}
 	cfg.Alarm = func(err error) { logger.Error("the log is no longer trusted", "err", safe.Text(err.Error())) }
-	var errs [5]error
+	var errs [6]error
 	cfg.Trust, errs[0] = c.readTrust()
 	cfg.Token, errs[1] = c.readToken(c.Recorder.Token)
 	cfg.Signer, errs[2] = readSigner(c.path(c.Recorder.Key))
 	cfg.Enrolment, errs[3] = readSmall(c.path(c.Recorder.Enrolment))
 	cfg.Recipients, errs[4] = c.Recorder.recipients()
+	cfg.URL, errs[5] = c.address("ingest", c.Ingest)
 	return cfg, errors.Join(errs[:]...)
 }
 

@@ -41,8 +41,12 @@ func newReader(dir string) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	url, err := c.address("audit", c.Audit)
+	if err != nil {
+		return nil, err
+	}
 	cache := &blobCache{next: http.DefaultTransport}
-	r, err := client.NewReader(client.ReaderConfig{URL: c.Audit, Token: token, Trust: t, Dir: c.path("auditor/reader"), Transport: cache})
+	r, err := client.NewReader(client.ReaderConfig{URL: url, Token: token, Trust: t, Dir: c.path("auditor/reader"), Transport: cache})
 	if err != nil {
 		return nil, err
 	}
