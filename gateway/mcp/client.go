@@ -95,6 +95,9 @@ func (r *relay) admit(l line) (outgoing, bool) {
 		r.refuseStopped(m)
 		return outgoing{}, false
 	}
+	if m.kind != response && r.mistakable(m.method) {
+		return r.refuseLine(l, malformed(codeInvalidRequest, "method may be taken for a privileged one, which it is not", m.id))
+	}
 	switch m.kind {
 	case request:
 		return r.admitRequest(l, m)
@@ -106,6 +109,16 @@ func (r *relay) admit(l line) (outgoing, bool) {
 		return outgoing{}, false
 	}
 	return outgoing{line: l, event: r.message(fromAgent, "", "", l.text())}, true
+}
+
+// mistakable tells whether a lenient server may take a method for a privileged one.
+func (r *relay) mistakable(method string) bool {
+	for known := range r.privileged {
+		if variantMethod(method, known) && !r.privileged[method] {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *relay) admitRequest(l line, m message) (outgoing, bool) {

@@ -3,6 +3,8 @@ package mcp
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -14,8 +16,9 @@ const maxDepth = 256
 type scanner struct {
 	b        []byte
 	i        int
-	names    bool // look for repeated names
-	repeated bool // one was found
+	names    bool // look for names that readers tell apart differently
+	repeated bool // one was found twice
+	nul      bool // one was found that holds U+0000
 }
 
 // whole tells whether all of b is one value.
@@ -75,8 +78,8 @@ func (s *scanner) object(depth int, each func(name string, value []byte)) bool {
 		if each != nil {
 			each(unquote(name), s.b[from:s.i])
 		}
-		if s.names && !seen.add(unquote(name)) {
-			s.repeated = true
+		if s.names {
+			s.name(seen.add, unquote(name))
 		}
 		s.space()
 		if s.byte('}') {
@@ -87,6 +90,11 @@ func (s *scanner) object(depth int, each func(name string, value []byte)) bool {
 		}
 		s.space()
 	}
+}
+
+func (s *scanner) name(add func(string) bool, name string) {
+	s.repeated = !add(name) || s.repeated
+	s.nul = strings.IndexByte(name, 0) >= 0 || s.nul
 }
 
 func (s *scanner) array(depth int, each func(value []byte)) bool {
@@ -250,6 +258,24 @@ func unquote(quoted []byte) string {
 	}
 	return string(inner)
 }
+
+// variant tells whether a lenient reader may take name for known, which it is not: by Unicode simple folding, as Go's
+// encoding/json does; up to U+0000, where strings end in C (cJSON does both); without halves of surrogate pairs.
+func variant(name, known string) bool {
+	return name != known && strings.EqualFold(lenient(name), lenient(known))
+}
+
+func lenient(name string) string {
+	name, _, _ = strings.Cut(name, "\x00")
+	return strings.ReplaceAll(name, string(utf8.RuneError), "")
+}
+
+// variantMethod is variant for what a message asks for, which some readers trim, too.
+func variantMethod(method, known string) bool {
+	return variant(method, known) || method != known && strings.EqualFold(strings.TrimFunc(lenient(method), blank), strings.TrimFunc(known, blank))
+}
+
+func blank(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
 
 // each calls f for every member of an object that was scanned before; a value that is no object has none.
 func each(object []byte, f func(name string, value []byte)) {

@@ -50,8 +50,8 @@ const (
 	codeBusy           = 30504 // too many requests in flight
 )
 
-// parse reads one line without its line feed. From a client, names may not repeat at any depth: the server might take the
-// last where this package, or an auditor, takes the first. From a server that is checked for the members of the message
+// parse reads one line without its line feed. From a client, names may not repeat at any depth, nor hold U+0000: the server
+// might take the last where this package, or an auditor, takes the first. From a server that is checked for the members of the message
 // alone, because a result that was obtained is handed over as it is.
 func parse(line []byte, fromClient bool) (message, *refusal) {
 	line = bytes.TrimSuffix(line, []byte("\r"))
@@ -76,8 +76,12 @@ func parse(line []byte, fromClient bool) (message, *refusal) {
 		return message{}, malformed(codeInvalidRequest, "message is not an object", nil)
 	}
 	m, bad := assemble(line[start:])
-	if bad == nil && s.repeated {
+	switch {
+	case bad != nil:
+	case s.repeated:
 		bad = malformed(codeInvalidRequest, "a member appears twice in one object", m.id)
+	case s.nul:
+		bad = malformed(codeInvalidRequest, "a member's name holds U+0000", m.id)
 	}
 	return m, bad
 }
@@ -97,14 +101,14 @@ func memberNames() [6]string {
 func (m *members) set(name string, value []byte) {
 	for i, to := range [6]*[]byte{&m.jsonrpc, &m.id, &m.method, &m.params, &m.result, &m.fault} {
 		known := memberNames()[i]
-		m.twoIDs = m.twoIDs || known == "id" && strings.EqualFold(name, known) && (name != known || *to != nil)
+		m.twoIDs = m.twoIDs || known == "id" && (variant(name, known) || name == known && *to != nil)
 		switch {
 		case name == known && *to != nil:
 			m.bad = "a member of the message appears twice"
 		case name == known:
 			*to = value
-		case strings.EqualFold(name, known):
-			m.bad = "a member's name differs from one of JSON-RPC in case only"
+		case variant(name, known):
+			m.bad = "a member's name may be taken for one of JSON-RPC, which it is not"
 		}
 	}
 }
@@ -165,8 +169,8 @@ func assemble(object []byte) (message, *refusal) {
 func ambiguousParams(params []byte) (bad string) {
 	each(params, func(name string, _ []byte) {
 		for _, known := range []string{"name", "arguments", "_meta", "task"} {
-			if name != known && strings.EqualFold(name, known) {
-				bad = "a parameter's name differs from one of MCP in case only"
+			if variant(name, known) {
+				bad = "a parameter's name may be taken for one of MCP, which it is not"
 			}
 		}
 	})
