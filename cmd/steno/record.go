@@ -112,7 +112,7 @@ func recordMCP(ctx context.Context, dir string, f recordFlags, command []string,
 	if err != nil {
 		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		return nothingStarted(errors.Join(err, rec.Close(soon)))
+		return nothingStarted(andClosing(err, rec.Close(soon)))
 	}
 	say(io.err, "recording session %s, track %s; others join it with %s=%s", track.Session(), track.Name(), client.EnvSession, plan.ref(track))
 	// Signals go to the command, which says when it ends; we end after it.
@@ -144,7 +144,7 @@ func nothingStarted(err error) error {
 
 // say writes a line of ours to standard error, which the server's messages share.
 func say(w io.Writer, format string, args ...any) {
-	fmt.Fprintf(w, "steno: %s\n", safe.Text(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(w, "steno: %s\n", oneLine(fmt.Sprintf(format, args...)))
 }
 
 // finish closes the session, or leaves the one that was joined, and waits until the log has it all.
@@ -163,7 +163,18 @@ func finish(ctx context.Context, limit time.Duration, rec *client.Recorder, trac
 	if err != nil {
 		err = fmt.Errorf("closing session %s: %w", track.Session(), err)
 	}
-	return errors.Join(err, rec.Close(ctx))
+	return andClosing(err, rec.Close(ctx))
+}
+
+// andClosing says once that something waits in the spool.
+func andClosing(err, closing error) error {
+	if errors.Is(err, client.ErrPending) && errors.Is(closing, client.ErrPending) {
+		closing = nil
+	}
+	if err = errors.Join(err, closing); errors.Is(err, client.ErrPending) {
+		return fmt.Errorf("%w; the next steno record sends what is in the spool", err)
+	}
+	return err
 }
 
 func outcomeOf(code int) entry.ID {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -69,17 +70,19 @@ func run(ctx context.Context, args []string, io streams) int {
 	if errors.As(err, &exit) && exit.err == nil {
 		return exit.code
 	}
-	// An error may quote a server or a file.
-	fmt.Fprintf(io.err, "steno: %s\n", safe.Text(err.Error()))
+	fmt.Fprintf(io.err, "steno: %s\n", oneLine(err.Error()))
 	var h *hintError
 	if errors.As(err, &h) {
-		fmt.Fprintf(io.err, "  %s\n", safe.Text(h.hint))
+		fmt.Fprintf(io.err, "  %s\n", oneLine(h.hint))
 	}
 	if exit == nil {
 		return exitFailure
 	}
 	return exit.code
 }
+
+// oneLine keeps what may quote a server or a file from looking like lines of ours. Joined errors have a line each.
+func oneLine(s string) string { return safe.Text(strings.ReplaceAll(s, "\n", "; ")) }
 
 func newRoot(io streams, asked bool) *cobra.Command {
 	root := group("steno", "A sworn stenographer for AI agents")
