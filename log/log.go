@@ -143,6 +143,10 @@ func restoreRange(ctx context.Context, r *tiles.Reader) (*compact.Range, error) 
 	return rng, nil
 }
 
+// Stop ends admission and signing for good, as an fsync of the log's own that failed does: for whoever keeps beside the log
+// what its leaves rest on, and learns that its disk is not to be trusted.
+func (l *Log) Stop(reason error) { l.stop(reason) }
+
 // stop ends admission and signing for good. The first reason stands.
 func (l *Log) stop(reason error) {
 	l.mu.Lock()

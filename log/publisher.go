@@ -117,11 +117,12 @@ func (p *publisher) step() {
 }
 
 // signed keeps what became of an attempt to sign. A refusal is for good: it says that what is stored, or what was signed,
-// is not what this process knows. Other errors pass.
+// is not what this process knows. So is a guard whose disk failed to sync: nothing that it says later is to be believed.
+// Other errors pass.
 func (p *publisher) signed(err error) {
 	l := p.l
 	var refused *RefusedError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) || errors.Is(err, storage.ErrReadOnly) {
 		l.stop(err)
 	}
 	if err != nil {
@@ -273,6 +274,9 @@ func (p *publisher) archiveFailed(r *round, err error) {
 	if errors.Is(err, storage.ErrConflict) {
 		l.stop(&RefusedError{Reason: ErrArchiveBroken, Origin: l.config.Origin, GuardSize: r.Size, GuardRoot: r.Root,
 			Err: fmt.Errorf("it has another checkpoint of this size: %w", err)})
+	}
+	if errors.Is(err, storage.ErrReadOnly) {
+		l.stop(fmt.Errorf("archiving the checkpoint of size %d: %w", r.Size, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func (r *Recording) checkBlobs(ctx context.Context, x arrival) error {
 	}
 	has, err := r.cfg.Blobs.Has(ctx, missing)
 	if err != nil {
-		return notDurable("looking for blobs", err)
+		return r.notDurable("looking for blobs", err)
 	}
 	for i, ok := range has {
 		if !ok {
@@ -118,7 +119,7 @@ func (r *Recording) checkWraps(ctx context.Context, session string, x arrival) e
 	}
 	held, err := r.cfg.Keyring.List(ctx, session)
 	if err != nil {
-		return notDurable("looking for wraps", err)
+		return r.notDurable("looking for wraps", err)
 	}
 	for _, w := range held {
 		if w.Track == x.e.Track {
@@ -153,7 +154,7 @@ func (r *Recording) keep(ctx context.Context, s *session, fresh []arrival) error
 	if len(blobs) > 0 {
 		at := storage.Segment{Class: segmentClass(class), Day: r.cfg.Now().UTC().Truncate(24 * time.Hour)}
 		if err := r.cfg.Blobs.Put(ctx, at, blobs); err != nil {
-			return notDurable("storing blobs", err)
+			return r.notDurable("storing blobs", err)
 		}
 	}
 	for _, w := range wraps {
@@ -162,7 +163,7 @@ func (r *Recording) keep(ctx context.Context, s *session, fresh []arrival) error
 		} else if errors.Is(err, storage.ErrDestroyed) {
 			return problem(CodeKeyDestroyed, "a key that the entry commits to was destroyed")
 		} else if err != nil {
-			return notDurable("storing wraps", err)
+			return r.notDurable("storing wraps", err)
 		}
 	}
 	return nil
@@ -193,10 +194,13 @@ func segmentClass(class string) string {
 	return string(b[:min(len(b), 64)])
 }
 
-func notDurable(what string, err error) error {
+// notDurable tells of a store that failed. One that accepts nothing more, after an fsync that failed, takes the log with
+// it: there is no signing on beside a disk that is not to be trusted.
+func (r *Recording) notDurable(what string, err error) error {
 	p := problem(CodeNotDurable, "%s did not succeed; nothing was taken", what)
 	if errors.Is(err, storage.ErrReadOnly) {
-		p = problem(CodeReadOnly, "the disk is full or not to be trusted; nothing was taken")
+		r.cfg.Log.Stop(fmt.Errorf("%s: %w", what, err))
+		p = problem(CodeStopped, "the log has stopped, because its disk is not to be trusted; nothing was taken")
 	}
 	p.Err = err
 	return p

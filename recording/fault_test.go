@@ -144,9 +144,27 @@ func TestFailedBlobsRefuseTheEntry(t *testing.T) {
 	open := main.build(main.opening())
 	w.faulty.set(func(f *faulty) { f.blob = errFault })
 	w.refused(recording.CodeNotDurable, "", open...)
-	w.faulty.set(func(f *faulty) { f.blob = storage.ErrReadOnly })
-	w.refused(recording.CodeReadOnly, "", open...)
 	w.faulty.set(func(f *faulty) { f.blob = nil })
+	w.ok("", open...)
+}
+
+// A store whose disk failed to sync stops the log, also for what that store is not needed for, until it is started again.
+func TestACKED_aStoreThatIsNotToBeTrustedStopsTheLog(t *testing.T) {
+	w := newWorld(t)
+	c := w.client("bot")
+	main := c.track("main")
+	open := main.build(main.opening())
+	w.faulty.set(func(f *faulty) { f.blob = storage.ErrReadOnly })
+	w.refused(recording.CodeStopped, "", open...)
+	w.faulty.set(func(f *faulty) { f.blob = nil })
+	if _, err := w.submit("", open...); code(err) != recording.CodeStopped {
+		t.Errorf("the same again: %v", err)
+	}
+	if w.log.Health().Stopped == nil {
+		t.Error("the log goes on beside a disk that is not to be trusted")
+	}
+	w.crash()
+	w.restart()
 	w.ok("", open...)
 }
 

@@ -70,6 +70,7 @@ type Appender interface {
 	Reader() (*tiles.Reader, error)
 	Size() uint64
 	Checkpoint() (size uint64, note []byte)
+	Stop(reason error) // for good, where a store that leaves rest on is not to be trusted
 }
 
 // Config is what a recording is made of. All but Managed, Succeeds, Now, Rand, Logger, Registerer and Limits is needed.
