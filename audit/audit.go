@@ -101,10 +101,10 @@ func (a *auditor) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.compareViews(ctx); err != nil {
+	if err := a.secondReading(ctx); err != nil {
 		return err
 	}
-	return a.secondReading(ctx)
+	return a.compareViews(ctx)
 }
 
 func (a *auditor) firstReading(ctx context.Context) error {

@@ -161,12 +161,28 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			main.Close()
 			return uint64(len(l.Leaves)) - 1
 		}},
+		{"a verdict too good in a session that is read twice", audit.CheckVerdicts, "interrupted", func(_ *testing.T, l *Log, r Recorder) uint64 {
+			main := l.Open(SessionID(900), "bot", r)
+			l.AppendLeaf(l.Leaves[len(l.Leaves)-2])
+			main.Add(Intent("a", "t", 1))
+			main.Close()
+			return uint64(len(l.Leaves)) - 1
+		}},
 		{"a split view", evidence.CheckEmbedded, "split view", func(t *testing.T, l *Log, r Recorder) uint64 {
 			before := len(l.Leaves)
 			l.AppendLeaf([]byte("another leaf"))
 			cp := l.Checkpoint()
 			l.Truncate(before)
 			main := l.Open(SessionID(900), "bot", r)
+			return main.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: entry.Text(cp)}))[0]
+		}},
+		{"a split view in a session that is read twice", evidence.CheckEmbedded, "split view", func(t *testing.T, l *Log, r Recorder) uint64 {
+			before := len(l.Leaves)
+			l.AppendLeaf([]byte("another leaf"))
+			cp := l.Checkpoint()
+			l.Truncate(before)
+			main := l.Open(SessionID(900), "bot", r)
+			l.AppendLeaf(l.Leaves[len(l.Leaves)-2]) // the opening again: whoever splits the view can do that, too
 			return main.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: entry.Text(cp)}))[0]
 		}},
 		{"another log's checkpoint", evidence.CheckEmbedded, "embedded", func(t *testing.T, l *Log, r Recorder) uint64 {

@@ -52,6 +52,12 @@ func (f *follower) embedded(r *read, event int) {
 		f.a.find(*failed(evidence.CheckEmbedded, r.index, r.entry, err))
 		return
 	}
+	f.view(r, cp)
+	f.passed[evidence.CheckEmbedded]++
+}
+
+// view notes what a recorder was shown.
+func (f *follower) view(r *read, cp trust.Checkpoint) {
 	where := placeOf(r.index, r.entry)
 	known, ok := f.seen.roots[cp.Size]
 	switch {
@@ -63,7 +69,22 @@ func (f *follower) embedded(r *read, event int) {
 	default:
 		f.seen.roots[cp.Size] = view{cp.Root, where}
 	}
-	f.passed[evidence.CheckEmbedded]++
+}
+
+// views notes what an entry of the second reading embeds. Whether it may, its session's judge tells.
+func (f *follower) views(r *read) {
+	for _, ev := range r.entry.Events {
+		switch ev.Type {
+		case entry.TypeSessionOpen, entry.TypeTrackOpen, entry.TypeSessionRoll:
+			var v entry.SessionRoll // of all these events the member has one name
+			if ev.Decode(&v) != nil || v.Checkpoint == "" {
+				continue
+			}
+			if cp, err := f.seen.open(f.a.cfg.Trust, []byte(v.Checkpoint)); err == nil && cp.Size <= r.index {
+				f.view(r, cp)
+			}
+		}
+	}
 }
 
 func (s *seen) open(t *trust.Trust, note []byte) (trust.Checkpoint, error) {

@@ -315,6 +315,10 @@ func (f *follower) verdict(r *read, v *entry.Verdict) {
 	}
 }
 
+func overrated(verdict string) string {
+	return "the log calls a session complete that its entries show to be " + verdict
+}
+
 // closed ends a session after its close and the log's verdict.
 func (f *follower) closed(r *read, id sessionID, s *live, v *entry.Verdict, current bool) {
 	lost := false
@@ -340,7 +344,7 @@ func (f *follower) closed(r *read, id sessionID, s *live, v *entry.Verdict, curr
 		verdict = evidence.VerdictLate
 	}
 	if current && v.Verdict == evidence.VerdictComplete && verdict != evidence.VerdictComplete {
-		f.a.find(*failed(CheckVerdicts, r.index, r.entry, errors.New("the log calls a session complete that its entries show to be "+verdict)))
+		f.a.find(*failed(CheckVerdicts, r.index, r.entry, errors.New(overrated(verdict))))
 	}
 	if v.Verdict == evidence.VerdictInterrupted {
 		verdict = evidence.VerdictInterrupted

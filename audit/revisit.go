@@ -38,6 +38,9 @@ func (a *auditor) secondReading(ctx context.Context) error {
 		for _, t := range report.Tracks {
 			a.counts.Repeats += uint64(t.Repeats)
 		}
+		if where, ok := sessions[id].Overrated(report); ok {
+			a.find(evidence.Finding{Check: CheckVerdicts, Outcome: evidence.Failed, Where: where, Detail: overrated(report.Verdict)})
+		}
 		for _, f := range findings {
 			if f.Outcome == evidence.Failed {
 				a.find(f)
@@ -87,6 +90,7 @@ func (a *auditor) takeAgain(r *read, sessions map[sessionID]*evidence.Session) {
 		return
 	}
 	if r.entry.Track != entry.SystemTrack {
+		a.follower.views(r)
 		session(r.session, r.entry.Session).Add(r.index, r.entry)
 		return
 	}

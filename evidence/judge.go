@@ -182,6 +182,27 @@ func (s *Session) judgeVerdicts(r *SessionReport) {
 	}
 }
 
+// Overrated tells whether the log's last word calls a session complete that was interrupted when it said so. R is what
+// Judge said of it. A bundle's verdict is the worse one in any case; to an audit it is the log's error.
+func (s *Session) Overrated(r SessionReport) (Where, bool) {
+	if r.Verdict != VerdictInterrupted || r.LogVerdict != VerdictComplete {
+		return Where{}, false
+	}
+	last := s.verdicts[0]
+	for _, v := range s.verdicts {
+		if v.index >= last.index {
+			last = v
+		}
+	}
+	for name, t := range s.tracks {
+		stood := func(end entry.TrackEnd) bool { return string(end.Track) == name && end.Next == t.chain.Next }
+		if t.chain != nil && !slices.ContainsFunc(last.value.Tracks, stood) {
+			return Where{}, false // more came after it
+		}
+	}
+	return last.where, true
+}
+
 // judgeEmbedded checks the checkpoints that recorders say to have seen. They date an entry from below: it was made after.
 func (s *Session) judgeEmbedded(t *trust.Trust) {
 	for _, m := range s.embedded {
