@@ -70,7 +70,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s has %d bytes that are no record: restore the file from a backup", e.Path, e.Bytes)
+	return fmt.Sprintf("%s has %d bytes that are no record; way out: restore the file from a backup", e.Path, e.Bytes)
 }
 
 // Is reports ErrCorrupt.
