@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -168,6 +169,13 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			main.Close()
 			return uint64(len(l.Leaves)) - 1
 		}},
+		{"an opening that is never answered, in a session that is read twice", evidence.CheckAdmitted, "never answered", func(t *testing.T, l *Log, r Recorder) uint64 {
+			main := l.Open(SessionID(900), "bot", r)
+			at := join(t, l, main, r)
+			l.AppendLeaf(l.Leaves[at])
+			l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+			return at
+		}},
 		{"a split view", evidence.CheckEmbedded, "split view", func(t *testing.T, l *Log, r Recorder) uint64 {
 			before := len(l.Leaves)
 			l.AppendLeaf([]byte("another leaf"))
@@ -241,10 +249,30 @@ func fork(t testing.TB, tr *Track, r Recorder, head entry.Hash) *recorder.Track 
 		Rand: rand.Reader, Next: tr.Next(), Head: head}))
 }
 
+// join opens a track to which the log says nothing.
+func join(t testing.TB, l *Log, main *Track, r Recorder) uint64 {
+	t.Helper()
+	side := must(recorder.New(recorder.Config{Origin: origin, Session: main.ID, Track: "side", Signer: r.Signer, Keys: main.Keys, Rand: rand.Reader}))
+	open := entry.TrackOpen{Main: main.First, Recorder: entry.Recorder{Agent: entry.ID(main.Agent), Vantage: "self-reported",
+		Capture: "test", OnFailure: "closed", Enrolment: entry.Text(r.Enrolment), Keys: []entry.UnitKey{{Class: "content"}}}}
+	return l.Append(must(side.Build(recorder.Plain(entry.TypeTrackOpen, open)))[0].Submission)
+}
+
 func TestWhatIsUnusualAndRightIsClean(t *testing.T) {
 	l, r := newLog(t)
+	// A session whose opening an append has left behind its second entry. It counts in the list of its agent's all the same.
+	main := l.Open(SessionID(0), "bot", r)
+	answered := slices.Clone(l.Leaves[len(l.Leaves)-2:])
+	second := main.Build(Intent("a", "t", 1))
+	l.Truncate(len(l.Leaves) - 2)
+	l.Append(second[0].Submission)
+	l.AppendLeaf(answered[0])
+	l.AppendLeaf(answered[1])
+	l.Append(second[0].Submission)
+	main.Add(Result("a", 1))
+	main.Close()
 	// A repeat, while open and after the end.
-	main := l.Open(SessionID(1), "bot", r)
+	main = l.Open(SessionID(1), "bot", r)
 	b := main.Build(Intent("a", "t", 1), Result("a", 1))
 	l.Append(b[0].Submission)
 	l.Append(b[0].Submission)
@@ -252,7 +280,8 @@ func TestWhatIsUnusualAndRightIsClean(t *testing.T) {
 	l.Append(b[0].Submission)
 	// Entries out of order, after an append that failed half way.
 	main = l.Open(SessionID(2), "bot", r)
-	first, second := main.Build(Intent("a", "t", 1)), main.Build(Result("a", 1))
+	first := main.Build(Intent("a", "t", 1))
+	second = main.Build(Result("a", 1))
 	l.Append(second[0].Submission)
 	l.Append(first[0].Submission)
 	l.Append(second[0].Submission)
@@ -275,7 +304,7 @@ func TestWhatIsUnusualAndRightIsClean(t *testing.T) {
 	for _, s := range []audit.Signatures{audit.AllSignatures, audit.LastSignatures} {
 		report := run(t, l, l.Trust, s)
 		c := report.Counts
-		if report.Exit != 0 || c.Sessions != 6 || c.Complete != 3 || c.Late != 2 || c.Abandoned != 1 || c.Revisited != 4 || c.Repeats != 3 || c.SystemSessions != 2 {
+		if report.Exit != 0 || c.Sessions != 7 || c.Complete != 4 || c.Late != 2 || c.Abandoned != 1 || c.Revisited != 5 || c.Repeats != 4 || c.SystemSessions != 2 {
 			t.Fatalf("%s: %s", s, report.JSON())
 		}
 	}

@@ -108,12 +108,14 @@ func (f *follower) recorded(r *read) {
 	_, again := f.again[r.session]
 	switch {
 	case again:
+		f.beginAgain(s, r)
 		return
 	case ended:
 		f.revisit(r.session)
 		return
 	case s == nil && r.entry.Track != entry.MainTrack:
 		f.a.counts.Sessions++
+		f.live[r.session] = &live{id: r.entry.Session}
 		f.revisit(r.session)
 		return
 	case s == nil:
@@ -160,6 +162,18 @@ func (f *follower) begin(s *live, r *read) {
 	s.tracks = append(s.tracks, t)
 	f.a.counts.Tracks++
 	f.accept(s, t, r)
+}
+
+// beginAgain notes the opening of a session that was left to the second reading before it came: its number counts in the
+// list of its agent's sessions all the same.
+func (f *follower) beginAgain(s *live, r *read) {
+	if s == nil || r.entry.Track != entry.MainTrack || r.entry.Seq != 0 || s.track(entry.MainTrack) != nil {
+		return
+	}
+	if chain, err := f.anchors.Open(r.entry, r.entry.Received.Time); err == nil {
+		s.agent, s.first = chain.Agent, chain.First
+		s.tracks = append(s.tracks, &track{chain: chain, openAt: r.index})
+	}
 }
 
 func (f *follower) extend(s *live, t *track, r *read) {
@@ -384,6 +398,15 @@ func (f *follower) lastSignature(t *track) {
 // the log may be pending.
 const answerWithin = 1 << 16
 
+// unanswered is for an opening that the log has not answered.
+func (f *follower) unanswered(where evidence.Where) {
+	if at := *where.Index; at+answerWithin >= f.a.size && at >= f.system.openAt {
+		f.a.counts.Pending++
+		return
+	}
+	f.a.find(evidence.Finding{Check: evidence.CheckAdmitted, Outcome: evidence.Failed, Detail: "the log has never answered this opening", Where: where})
+}
+
 // finish judges what is still open at the end of the log.
 func (f *follower) finish() {
 	f.system.finish()
@@ -396,12 +419,7 @@ func (f *follower) finish() {
 			if t.admitted {
 				continue
 			}
-			if t.openAt+answerWithin < f.a.size || t.openAt < f.system.openAt {
-				f.a.find(evidence.Finding{Check: evidence.CheckAdmitted, Outcome: evidence.Failed, Detail: "the log has never answered this opening",
-					Where: evidence.Where{Index: &t.openAt, Session: s.id, Track: t.chain.Name}})
-			} else {
-				f.a.counts.Pending++
-			}
+			f.unanswered(evidence.Where{Index: &t.openAt, Session: s.id, Track: t.chain.Name})
 		}
 		if s.close != nil { // the log's verdict has yet to come
 			f.a.counts.Pending++

@@ -37,6 +37,9 @@ func (a *auditor) secondReading(ctx context.Context) error {
 		a.counts.add(report.Verdict)
 		for _, t := range report.Tracks {
 			a.counts.Repeats += uint64(t.Repeats)
+			if t.Admitted == nil {
+				a.follower.unanswered(evidence.Where{Index: &t.FirstIndex, Session: report.Session, Track: t.Track})
+			}
 		}
 		if where, ok := sessions[id].Overrated(report); ok {
 			a.find(evidence.Finding{Check: CheckVerdicts, Outcome: evidence.Failed, Where: where, Detail: overrated(report.Verdict)})
