@@ -139,7 +139,7 @@ func parseArgs(args []string) (Command, error) {
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
-	c.JSON = *json
+	c.JSON = c.JSON || *json
 	if *signedBy != "" {
 		c.SignedBy = strings.Split(*signedBy, ",")
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,10 @@ func TestCommandExitsAsItSays(t *testing.T) {
 		var out bytes.Buffer
 		if got := evidence.Main(append([]string{"--json"}, c.args...), &out, &errs); got != c.exit {
 			t.Errorf("%q with --json: exit %d, want %d", c.args, got, c.exit)
+		}
+		var behind bytes.Buffer
+		if got := evidence.Main(append(slices.Clone(c.args), "--json"), &behind, &errs); got != evidence.ExitUnusable && got != c.exit || !json.Valid(behind.Bytes()) {
+			t.Errorf("%q and --json: exit %d, %s", c.args, got, behind.String())
 		}
 		dec := json.NewDecoder(&out)
 		dec.DisallowUnknownFields()

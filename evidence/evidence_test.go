@@ -433,6 +433,61 @@ func TestBlobsAndDisclosuresAreCheckedAgainstTheEntries(t *testing.T) {
 
 // TestEveryFlippedByteOfABundleIsNamed flips four bits of every byte of a small bundle, among them the one that changes
 // the case of a letter. A flip must not be taken for anything else than damage, and must name a place.
+// TestPINNED_oneBlobOfTwoSizesIsRefused has two events that name the same bytes by different sizes, one of which is a lie.
+// The verdict must not hang on which of them is looked at first.
+func TestPINNED_oneBlobOfTwoSizesIsRefused(t *testing.T) {
+	for n := range 20 {
+		l, r := newLog(t)
+		main := l.Open(SessionID(n), "bot", r)
+		var p entry.Payload
+		main.Add(recorder.Event{Type: entry.TypeReasoning, Build: func(seal recorder.Seal) (any, error) {
+			sealed, err := seal("content", payload.Text, payload.Content, []byte("because"))
+			p = *sealed
+			return entry.Reasoning{Form: "plain", Content: sealed}, err
+		}})
+		p.Blobs = slices.Clone(p.Blobs)
+		p.Blobs[0].Size++
+		main.Add(recorder.Plain(entry.TypeReasoning, entry.Reasoning{Form: "plain", Content: &p}))
+		main.Close()
+		want(t, verify(t, l.Evidence(SessionID(n)), l.Trust), evidence.ExitFailed, evidence.CheckBlobs, "another size")
+	}
+}
+
+// TestSystemEntriesMayStandOutOfOrder: as those of recorders may, after an append that failed half way.
+func TestSystemEntriesMayStandOutOfOrder(t *testing.T) {
+	l, r := newLog(t)
+	main := session(l, 1, r)
+	verdict := func() uint64 {
+		return l.Say(entry.TypeVerdict, entry.Verdict{Session: entry.UUID(main.ID), Verdict: "late", Why: "after-close", Tracks: []entry.TrackEnd{main.End()}})
+	}
+	at := verdict()
+	verdict()
+	one, two := l.Leaves[at], l.Leaves[at+1]
+	l.Truncate(int(at))
+	l.AppendLeaf(two)
+	l.AppendLeaf(one)
+	l.AppendLeaf(two)
+	want(t, verify(t, l.Evidence(SessionID(1)), l.Trust), evidence.ExitVerified, "", "")
+}
+
+func TestEquivocationOfTheLogItselfIsRefused(t *testing.T) {
+	l, r := newLog(t)
+	main := session(l, 1, r)
+	verdict := func(why entry.ID) uint64 {
+		return l.Say(entry.TypeVerdict, entry.Verdict{Session: entry.UUID(main.ID), Verdict: "late", Why: why, Tracks: []entry.TrackEnd{main.End()}})
+	}
+	one := l.Leaves[verdict("after-close")]
+	second := l.Leaves[verdict("heard-again")]
+	l.Truncate(len(l.Leaves) - 2)
+	l.AppendLeaf(second)
+	forged := bytes.Replace(one, []byte("after-close"), []byte("heard-again"), 1)
+	text := forged[:bytes.Index(forged, []byte("\n\n"))+1]
+	l.Append(Must(entry.Sign(text, l.SystemSigner()))(t)) // its successor names another text
+	want(t, verify(t, l.Evidence(SessionID(1)), l.Trust), evidence.ExitFailed, evidence.CheckSystem, "previous hash")
+	l.AppendLeaf(one)
+	want(t, verify(t, l.Evidence(SessionID(1)), l.Trust), evidence.ExitFailed, evidence.CheckSystem, "")
+}
+
 func TestEveryFlippedByteOfABundleIsNamed(t *testing.T) {
 	l, r := newLog(t)
 	main := l.Open(SessionID(1), "bot", r)

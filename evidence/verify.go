@@ -1,12 +1,14 @@
 package evidence
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -72,11 +74,35 @@ type verification struct {
 	shaken   bool // a leaf failed before it could be told to which session it belongs
 }
 
-// A systemTrack is what is here of a system session: some of its entries.
-type systemTrack struct {
-	texts map[uint64]entry.Hash // by sequence number
-	next  uint64
-	head  entry.Hash
+// A systemTrack is what is here of a system session: some of its entries, by sequence number.
+type systemTrack []systemPoint
+
+type systemPoint struct {
+	seq, next  uint64
+	hash, prev entry.Hash
+}
+
+// add puts an entry into its place. It tells whether it was there already, and what is wrong with it.
+func (s *systemTrack) add(e *entry.Entry) (again bool, wrong string) {
+	p := systemPoint{e.Seq, e.Next(), e.Hash(), e.Prev}
+	i, taken := slices.BinarySearchFunc(*s, p.seq, func(q systemPoint, seq uint64) int { return cmp.Compare(q.seq, seq) })
+	before, after := systemPoint{}, systemPoint{seq: math.MaxUint64}
+	if i > 0 {
+		before = (*s)[i-1]
+	}
+	if i < len(*s) {
+		after = (*s)[i]
+	}
+	switch {
+	case taken && after.hash == p.hash:
+		return true, ""
+	case taken || before.next > p.seq || p.next > after.seq:
+		return false, "equivocation: the log has signed two texts for one sequence number of its own"
+	case before.next == p.seq && before.hash != p.prev || p.next == after.seq && p.hash != after.prev:
+		return false, "previous hash is not that of the entry before in the log's own session"
+	}
+	*s = slices.Insert(*s, i, p)
+	return false, ""
 }
 
 // Verify judges a bundle by the keys in t alone.
@@ -182,22 +208,16 @@ func (v *verification) systemEntry(index uint64, e *entry.Entry) {
 	}
 	s := v.system[e.Session]
 	if s == nil {
-		s = &systemTrack{texts: map[uint64]entry.Hash{}}
+		s = &systemTrack{}
 		v.system[e.Session] = s
 	}
-	hash := e.Hash()
-	known, taken := s.texts[e.Seq]
-	switch {
-	case taken && known == hash:
+	switch again, wrong := s.add(e); {
+	case again:
 		return
-	case taken || e.Seq < s.next:
-		v.find(CheckSystem, Failed, where, "equivocation: the log has signed two texts for one sequence number of its own")
-		return
-	case e.Seq == s.next && e.Prev != s.head:
-		v.find(CheckSystem, Failed, where, "previous hash is not that of the entry before in the log's own session")
+	case wrong != "":
+		v.find(CheckSystem, Failed, where, wrong)
 		return
 	}
-	s.texts[e.Seq], s.next, s.head = hash, e.Next(), hash
 	v.passed[CheckSystem]++
 	for i, ev := range e.Events {
 		if s := v.sessions[Mentions(ev)]; s != nil {
@@ -233,9 +253,16 @@ func (v *verification) blobs(r *Report) {
 	named := map[entry.Hash]uint64{} // sizes
 	where := map[entry.Hash][]string{}
 	total := map[string]int{} // by session
-	for _, e := range v.entries {
+	for _, l := range v.b.Leaves {
+		e := v.entries[l.Index]
+		if e == nil {
+			continue
+		}
 		total[e.Session] += len(e.Blobs)
 		for _, b := range e.Blobs {
+			if size, ok := named[b.SHA256]; ok && size != b.Size {
+				v.find(CheckBlobs, Failed, placeOf(l.Index, e), "names bytes by another size than an entry before it")
+			}
 			named[b.SHA256] = b.Size
 			where[b.SHA256] = append(where[b.SHA256], e.Session)
 		}
@@ -346,7 +373,7 @@ func (v *verification) policy(r *Report, opts Options) {
 func (v *verification) notChecked(r *Report) []NotChecked {
 	out := []NotChecked{
 		{"outside", "whether anything was done outside this record: no log can know"},
-		{"uniqueness", "whether the log holds other entries of these sessions than those here: a full audit or an auditing cosigner tells"},
+		{"uniqueness", "whether the log holds other entries of these sessions than those here, or has said more of them: a full audit or an auditing cosigner tells"},
 		{"witnesses", "cosignatures on the checkpoint: whether others saw the same log rests on the log's key alone"},
 		{"external-time", "external time: every time here is the word of the log or of a recorder"},
 		{"numbering", "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells"},

@@ -84,6 +84,9 @@ func New(t testing.TB, origin string) *Log {
 	return l
 }
 
+// SystemSigner is the key of the log's own sessions, for tests in which the log lies.
+func (l *Log) SystemSigner() note.Signer { return l.systemKey }
+
 // SessionID is the n-th of a row of session names.
 func SessionID(n int) string { return fmt.Sprintf("0198c7d2-5f00-7abc-8def-%012x", n) }
 
