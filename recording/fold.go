@@ -12,6 +12,8 @@ import (
 // fold takes an entry of a recorder, which is in the log at d.index, into the session's facts. It is the only way that
 // they change, live and after a restart.
 func (r *Recording) fold(s *session, d *digest) folded {
+	r.registry.folding.RLock()
+	defer r.registry.folding.RUnlock()
 	s.mu.Lock()
 	what := s.facts.fold(d, r.cfg.Limits.OpenActions)
 	var items []storage.Item
@@ -31,6 +33,8 @@ func (r *Recording) fold(s *session, d *digest) folded {
 
 // foldSystem takes an entry of a system session in.
 func (r *Recording) foldSystem(ctx context.Context, d *digest) error {
+	r.registry.folding.RLock()
+	defer r.registry.folding.RUnlock()
 	if !r.registry.foldSystem(d) {
 		return nil
 	}
@@ -67,6 +71,7 @@ func (r *Recording) foldMark(ctx context.Context, m systemMark) error {
 			}
 		case *entry.Verdict:
 			f.judged(v)
+			s.returned = false
 		}
 	})
 	if counts {

@@ -35,6 +35,7 @@ func (r *Recording) catchUp(ctx context.Context) error {
 	if err := r.replay(ctx, from); err != nil {
 		return err
 	}
+	r.registry.limit = r.cfg.Limits.Sessions
 	r.cfg.Logger.Info("heads caught up", "from", from, "to", r.boot, "sessions", r.registry.count(), "took", time.Since(begun))
 	return r.registry.snapshotAt(ctx, r.boot)
 }

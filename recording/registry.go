@@ -82,7 +82,13 @@ type registry struct {
 	ids      []storage.Item // event ids that are not in Heads yet
 	changes  int            // leaves folded since the last snapshot
 
+	forgotten uint64     // times that sessions left memory
+	limit     int        // of sessions, 0 until the log was caught up with: what is in it was admitted
 	snapshots sync.Mutex // one at a time
+	// folding is held shared by whatever folds a leaf and alone by a snapshot, so that of each leaf a snapshot has all that
+	// it changes (heads, event ids, counters of agents, the system session) or nothing. Folded again after a restart, a leaf
+	// that one part knows changes none of the others.
+	folding sync.RWMutex
 }
 
 type agentEntry struct {
@@ -104,14 +110,35 @@ func (g *registry) newSession(f facts) *session {
 // acquire returns a session for use until release, from memory or Heads. With create, one that nobody knows comes back
 // empty; otherwise it is a Problem.
 func (g *registry) acquire(ctx context.Context, id string, create bool) (*session, error) {
-	if s := g.use(id); s != nil {
-		return s, nil
+	for {
+		s, forgotten := g.use(id)
+		if s != nil {
+			return s, nil
+		}
+		f, err := g.stored(ctx, id)
+		known := err == nil
+		if !known && !errors.Is(err, storage.ErrNotFound) {
+			return nil, fmt.Errorf("reading session %s: %w", id, err)
+		}
+		if s, err := g.insert(id, f, known, create, forgotten); s != nil || err != nil {
+			return s, err
+		}
 	}
-	f, err := g.stored(ctx, id)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return nil, fmt.Errorf("reading session %s: %w", id, err)
+}
+
+// use returns the session if it is in memory, and how often sessions have left it.
+func (g *registry) use(id string) (s *session, forgotten uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s = g.sessions[id]; s != nil {
+		s.users++
 	}
-	known := err == nil
+	return s, g.forgotten
+}
+
+// insert takes what was read of a session into memory. If sessions have left memory meanwhile, this one may have been among
+// them, changed since it was read: then it is nil, and to be read again.
+func (g *registry) insert(id string, f facts, known, create bool, forgotten uint64) (*session, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s := g.sessions[id]; s != nil { // somebody was faster
@@ -119,9 +146,11 @@ func (g *registry) acquire(ctx context.Context, id string, create bool) (*sessio
 		return s, nil
 	}
 	switch {
+	case g.forgotten != forgotten:
+		return nil, nil
 	case !known && !create:
 		return nil, problem(CodeUnknownSession, "there is no such session")
-	case !known && len(g.sessions) >= g.r.cfg.Limits.Sessions:
+	case !known && g.limit > 0 && len(g.sessions) >= g.limit:
 		return nil, problem(CodeTooManySessions, "%d sessions are alive, no more are taken for now", len(g.sessions))
 	case !known:
 		f = newFacts(id)
@@ -131,16 +160,6 @@ func (g *registry) acquire(ctx context.Context, id string, create bool) (*sessio
 	s.users = 1
 	g.sessions[id] = s
 	return s, nil
-}
-
-func (g *registry) use(id string) *session {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s := g.sessions[id]
-	if s != nil {
-		s.users++
-	}
-	return s
 }
 
 // stored reads a session from Heads.

@@ -40,6 +40,7 @@ func (g *registry) snapshotAt(ctx context.Context, size uint64) error {
 // A writing is one snapshot on its way.
 type writing struct {
 	sessions []*session
+	facts    []facts // of each of them, as they were together with all below
 	agents   map[string]agentFacts
 	system   systemFacts
 	sysDirty bool
@@ -49,6 +50,8 @@ type writing struct {
 }
 
 func (g *registry) collect() *writing {
+	g.folding.Lock()
+	defer g.folding.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	w := &writing{agents: map[string]agentFacts{}, system: g.system, sysDirty: g.sysDirty, ids: g.ids}
@@ -57,6 +60,9 @@ func (g *registry) collect() *writing {
 			s.dirty = false
 			s.users++
 			w.sessions = append(w.sessions, s)
+			s.mu.Lock()
+			w.facts = append(w.facts, s.facts.clone())
+			s.mu.Unlock()
 		}
 	}
 	for name, a := range g.agents {
@@ -75,18 +81,15 @@ func (w *writing) encode() error {
 		w.puts = append(w.puts, storage.Item{Key: key, Value: b})
 		return err
 	}
-	for _, s := range w.sessions {
-		var err error
-		s.view(func(f *facts) {
-			here, other := keyClosed, keyLive
-			if !f.settled() {
-				here, other = other, here
-			}
-			w.deletes = append(w.deletes, other+s.id)
-			err = put(here+s.id, f)
-		})
-		if err != nil {
-			return fmt.Errorf("encoding session %s: %w", s.id, err)
+	for i := range w.facts {
+		f := &w.facts[i]
+		here, other := keyClosed, keyLive
+		if !f.settled() {
+			here, other = other, here
+		}
+		w.deletes = append(w.deletes, other+f.Session)
+		if err := put(here+f.Session, f); err != nil {
+			return fmt.Errorf("encoding session %s: %w", f.Session, err)
 		}
 	}
 	for name, a := range w.agents {
@@ -129,6 +132,7 @@ func (g *registry) forget(w *writing) {
 		s.mu.Unlock()
 		if settled {
 			delete(g.sessions, id)
+			g.forgotten++
 		}
 	}
 	for _, item := range w.ids {

@@ -251,6 +251,8 @@ type faulty struct {
 	cut    bool
 	append func(n int, do func() ([]log.Placed, error)) ([]log.Placed, error)
 	blob   error
+	apply  func(puts []storage.Item)
+	get    func(key string)
 }
 
 func (f *faulty) set(g func(*faulty)) {
@@ -295,12 +297,26 @@ type faultyHeads struct {
 
 func (h faultyHeads) Apply(ctx context.Context, size uint64, puts []storage.Item, deletes []string) error {
 	h.f.mu.Lock()
-	cut := h.f.cut
+	cut, hook := h.f.cut, h.f.apply
 	h.f.mu.Unlock()
 	if cut {
 		return errFault
 	}
+	if hook != nil {
+		hook(puts)
+	}
 	return h.Heads.Apply(ctx, size, puts, deletes)
+}
+
+func (h faultyHeads) Get(ctx context.Context, key string) ([]byte, error) {
+	b, err := h.Heads.Get(ctx, key)
+	h.f.mu.Lock()
+	hook := h.f.get
+	h.f.mu.Unlock()
+	if hook != nil {
+		hook(key)
+	}
+	return b, err
 }
 
 // A client records signed tracks.
