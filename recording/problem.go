@@ -122,6 +122,8 @@ func asProblem(err error) *Problem {
 	switch {
 	case errors.Is(err, log.ErrOverloaded):
 		code, detail = CodeOverloaded, "the log is overloaded; nothing was taken; try again later"
+	case errors.Is(err, log.ErrTooLarge): // several requests together: each by itself is within the limits
+		code, detail = CodeOverloaded, "more came at once than the log takes; nothing was taken; try again later"
 	case errors.Is(err, log.ErrReadOnly):
 		code, detail = CodeReadOnly, "the log takes nothing for now; nothing was taken"
 	case errors.Is(err, log.ErrStopped) && !errors.Is(err, log.ErrNotAppended):
