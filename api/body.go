@@ -58,7 +58,8 @@ func (b *body) release() {
 	b.held = 0
 }
 
-// readBody reads the whole body, within its limits of size and time, and within the budget. The caller releases it.
+// readBody reads the whole body, within its limit of size and within the budget, and within the time that hurry gave it. The
+// caller releases it.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, refuse(codeEncoding, "")
@@ -67,10 +68,6 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 		w.Header().Set("Connection", "close")
 		return nil, refuse(codeBodySize, "")
 	}
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(a.deadline(a.Limits.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, &requestError{codeTruncatedBody, "", err}
-	}
 	b := &body{budget: a.budget}
 	if err := b.read(http.MaxBytesReader(w, r.Body, a.Limits.MaxBody), r.ContentLength, a.Limits.MaxBody); err != nil {
 		b.release()
@@ -78,7 +75,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 		return nil, err
 	}
 	// Without a body to read, net/http reads ahead to notice a client that hangs up; the deadline must not look like one.
-	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		b.release()
 		return nil, &requestError{codeTruncatedBody, "", err}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -141,6 +142,22 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// hurry bounds the time that a body may take, whether a handler reads it or not: before it goes on with a connection, net/http
+// reads what was not read, for as long as that takes.
+func (a *API) hurry(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			err := http.NewResponseController(w).SetReadDeadline(a.deadline(a.Limits.BodyTimeout))
+			if err != nil && !errors.Is(err, http.ErrNotSupported) {
+				w.Header().Set("Connection", "close")
+				a.fail(w, r, &requestError{codeTruncatedBody, "", err})
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // shed refuses requests on connections above the limit, before anything of them is read.
 func (a *API) shed(next http.Handler) http.Handler {

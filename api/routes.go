@@ -22,7 +22,7 @@ const (
 // router makes the frame that all listeners share.
 func (a *API) router(listener string) *chi.Mux {
 	r := chi.NewRouter()
-	r.Use(a.observe(listener), a.shed, middleware.GetHead)
+	r.Use(a.observe(listener), a.hurry, a.shed, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, refuse(codeNotFound, "")) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed(r, req.URL.Path), ", "))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -134,6 +135,33 @@ func TestBadInput_slowBody(t *testing.T) {
 	s.raw(s.addrs.Ingest, s.head("/v1/sessions", "Transfer-Encoding: chunked")+"5\r\n{", false).is(t, "slow chunk", "slow-body", 408)
 	if after := s.size(); after != before {
 		t.Errorf("the log grew from %d to %d", before, after)
+	}
+}
+
+// A body that nobody wants is not waited for either: whoever has no token could hold every connection with it.
+func TestBadInput_bodyThatIsNotRead(t *testing.T) {
+	s := startWith(t, func(c *daemon.Config) { c.Limits.BodyTimeout = daemon.Duration(300 * time.Millisecond) })
+	for name, request := range map[string]struct{ addr, text string }{
+		"GET":          {s.addrs.Public, "GET /checkpoint HTTP/1.1\r\nHost: steno\r\nContent-Length: 1000\r\n\r\n"},
+		"no token":     {s.addrs.Ingest, "POST /v1/sessions HTTP/1.1\r\nHost: steno\r\nContent-Length: 1000\r\n\r\n"},
+		"chunked":      {s.addrs.Ingest, "POST /v1/sessions HTTP/1.1\r\nHost: steno\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"},
+		"unknown path": {s.addrs.Ops, "POST /nowhere HTTP/1.1\r\nHost: steno\r\nContent-Length: 1000\r\n\r\n"},
+	} {
+		c, err := net.Dial("tcp", request.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, request.text); err != nil {
+			t.Fatal(err)
+		}
+		var timeout net.Error
+		if _, err := io.Copy(io.Discard, c); errors.As(err, &timeout) && timeout.Timeout() {
+			t.Errorf("%s: the connection is still open", name)
+		}
 	}
 }
 
