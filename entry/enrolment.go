@@ -113,12 +113,12 @@ func parseEnrolmentText(text string) (*Enrolment, error) {
 	if err := CheckOrigin(e.Origin); err != nil {
 		return bad("origin: %w", err)
 	}
-	v, err := note.NewVerifier(e.RecorderKey)
+	v, err := NewVerifier(e.RecorderKey)
 	if err != nil {
 		return bad("recorder's verifier key: %w", err)
 	}
-	if CheckKeyName(v.Name()) != nil || v.Name() == ReceivedName(e.Origin) {
-		return bad("recorder's name is too long, or that of the log's receipts")
+	if v.Name() == e.Origin || v.Name() == ReceivedName(e.Origin) {
+		return bad("recorder's name is that of the log, or of its receipts")
 	}
 	if e.Holder != HolderAgent && e.Holder != HolderGateway && e.Holder != HolderOperator {
 		return bad("holder is none of agent, gateway, operator")
@@ -168,4 +168,4 @@ func (e *Enrolment) Covers(origin string, r *Recorder, at Time) error {
 }
 
 // Verifier is the recorder's key.
-func (e *Enrolment) Verifier() (note.Verifier, error) { return note.NewVerifier(e.RecorderKey) }
+func (e *Enrolment) Verifier() (note.Verifier, error) { return NewVerifier(e.RecorderKey) }

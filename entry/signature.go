@@ -11,7 +11,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -106,14 +105,17 @@ func parseSignatureLine(line []byte, size, at int) (Signature, error) {
 	return Signature{Name: name, Hash: binary.BigEndian.Uint32(raw), Sig: raw[4:], Line: line}, nil
 }
 
-// CheckKeyName tells what is wrong with a signer's name.
+// CheckKeyName tells what is wrong with a signer's name: 1 to 160 of printable ASCII but space and plus. Signed notes allow
+// any Unicode there; but people compare these names, in decades, and must see all of them, and no two alike.
 // SPEC: signed-note: key names MUST be non-empty and MUST NOT contain any Unicode spaces or plus characters.
 func CheckKeyName(name string) error {
 	if name == "" || len(name) > MaxKeyName {
 		return fmt.Errorf("name of %d bytes, 1 to %d are allowed", len(name), MaxKeyName)
 	}
-	if strings.ContainsRune(name, '+') || strings.ContainsFunc(name, unicode.IsSpace) {
-		return errors.New("name contains a space or plus")
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c > '~' || c == '+' {
+			return fmt.Errorf("character %d of the name is not printable ASCII, or a space or plus", i)
+		}
 	}
 	return nil
 }
@@ -247,6 +249,9 @@ func NewReceivedVerifier(vkey string) (note.Verifier, error) {
 	if receivedKeyID(name, pub) != id {
 		return nil, errors.New("reading a received verifier key: key ID does not match the key")
 	}
+	if err := CheckPublicKey(pub); err != nil {
+		return nil, fmt.Errorf("reading a received verifier key: %w", err)
+	}
 	return &receivedVerifier{name: name, hash: id, key: pub}, nil
 }
 
@@ -259,8 +264,8 @@ func parseReceivedKey(s string) (name string, id uint32, key []byte, err error) 
 		return "", 0, nil, errors.New("not NAME/received+KEYID+BASE64")
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(b64)
-	if err != nil {
-		return "", 0, nil, errors.New("not canonical base64")
+	if err != nil || hash != fmt.Sprintf("%08x", n) || b64 != base64.StdEncoding.EncodeToString(raw) { // which skips line ends
+		return "", 0, nil, errors.New("not in its one spelling")
 	}
 	key, ok = bytes.CutPrefix(raw, append([]byte{algOther}, receivedID...))
 	if !ok || len(key) != ed25519.PublicKeySize {

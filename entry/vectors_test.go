@@ -236,6 +236,11 @@ func invalidVectors(t *testing.T) (all []vector) {
 	edit("hyphen for em dash", sig, strings.Replace(sig, "—", "-", 1), entry.BadSignatureLine)
 	edit("signature not canonical", "=\n", "\n", entry.Base64)
 	edit("receipt by another name", "/received ", "/receipt ", entry.BadSignatureLine)
+	edit("key's name with a letter that looks like another", "— acme/agents/bot ", "— acme/agents/b\u043et ", entry.BadSignatureLine)
+	edit("key's name with an override of direction", "— acme/", "— \u202eacme/", entry.BadSignatureLine)
+	edit("key's name with an ideographic space", "— acme/", "— a\u3000cme/", entry.BadSignatureLine)
+	edit("key's name with a plus", "— acme/", "— a+cme/", entry.BadSignatureLine)
+	edit("key's name of 161", "— acme/agents/bot ", "— "+strings.Repeat("a", 161)+" ", entry.BadSignatureLine)
 	edit("other track's opening", string(result), string(must(entry.Marshal(entry.TypeTrackOpen, noon,
 		entry.TrackOpen{Recorder: w.open().Recorder}))), entry.Misplaced)
 	edit("system event on a recorder's track", string(result), string(must(entry.Marshal(entry.TypeConfig, noon, entry.Config{}))), entry.Misplaced)

@@ -14,7 +14,9 @@
 package trust
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -97,7 +99,7 @@ func Parse(b []byte) (*Trust, error) {
 
 func (t *Trust) load() error {
 	var err error
-	if t.log, err = note.NewVerifier(t.Log); err != nil {
+	if t.log, err = entry.NewVerifier(t.Log); err != nil {
 		return fmt.Errorf("trust file: log key: %w", err)
 	}
 	t.Origin = t.log.Name()
@@ -107,11 +109,31 @@ func (t *Trust) load() error {
 	if t.received, err = verifiers("received", t.Received, entry.NewReceivedVerifier, entry.ReceivedName(t.Origin)); err != nil {
 		return err
 	}
-	if t.system, err = verifiers("system", t.System, note.NewVerifier, ""); err != nil {
+	if t.system, err = verifiers("system", t.System, entry.NewVerifier, ""); err != nil {
 		return err
 	}
-	t.enrollers, err = verifiers("enroller", t.Enrollers, note.NewVerifier, "")
-	return err
+	if t.enrollers, err = verifiers("enroller", t.Enrollers, entry.NewVerifier, ""); err != nil {
+		return err
+	}
+	return t.checkPoints()
+}
+
+// checkPoints refuses a public key that stands twice, under whatever names: an enroller that is the log would be the
+// operator vouching for itself, and a key for two purposes can be made to sign for the other.
+func (t *Trust) checkPoints() error {
+	seen := map[string]bool{}
+	for _, k := range slices.Concat([]string{t.Log}, t.Received, t.System, t.Enrollers) {
+		raw, err := base64.StdEncoding.DecodeString(strings.SplitN(k, "+", 3)[2])
+		if err != nil || len(raw) < ed25519.PublicKeySize {
+			return errors.New("trust file: a key without a point") // each was read before
+		}
+		point := string(raw[len(raw)-ed25519.PublicKeySize:])
+		if seen[point] {
+			return errors.New("trust file: one public key stands in two lines")
+		}
+		seen[point] = true
+	}
+	return nil
 }
 
 func verifiers(kind string, keys []string, read func(string) (note.Verifier, error), name string) (note.Verifiers, error) {

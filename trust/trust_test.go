@@ -3,6 +3,9 @@ package trust_test
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -72,11 +75,48 @@ func TestFileHasOneSpelling(t *testing.T) {
 		"two logs":          lines[0] + lines[1] + strings.Join(lines[1:], ""),
 		"no enroller":       strings.Join(lines[:4], ""),
 		"received is other": strings.Replace(s, "received "+origin, "received other.example", 1),
+		"upper-case key ID": strings.Replace(s, strings.Split(lines[4], "+")[1], "ABCDEF01", 1),
+		"return in a key":   s[:len(s)-2] + "\r" + s[len(s)-2:],
+		"return in another": strings.Replace(s, "\nreceived ", "\r\nreceived ", 1),
 		"double space":      strings.Replace(s, "log ", "log  ", 1),
 	} {
 		if _, err := trust.Parse([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// vkey names a point.
+func vkey(name, kind string, point []byte) string {
+	raw := append([]byte(kind), point...)
+	h := sha256.Sum256(append([]byte(name+"\n"), raw...))
+	return fmt.Sprintf("%s+%x+%s", name, h[:4], base64.StdEncoding.EncodeToString(raw))
+}
+
+func TestOnePublicKeyHasOnePurpose(t *testing.T) {
+	k := generate(t)
+	point := func(vkey string) []byte {
+		raw, err := base64.StdEncoding.DecodeString(strings.SplitN(vkey, "+", 3)[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw[len(raw)-32:]
+	}
+	for name, c := range map[string]struct{ received, system, enroll string }{
+		"the log enrols":       {k.received, k.system, vkey("acme/enroller", "\x01", point(k.logV))},
+		"the system enrols":    {k.received, k.system, vkey("acme/enroller", "\x01", point(k.system))},
+		"the receipts enrol":   {k.received, k.system, vkey("acme/enroller", "\x01", point(k.received))},
+		"the log is system":    {k.received, vkey("s", "\x01", point(k.logV)), k.enroll},
+		"the log is receipts":  {vkey(origin+"/received", "\xffsteno/received/v1", point(k.logV)), k.system, k.enroll},
+		"a point of order one": {k.received, k.system, vkey("acme/enroller", "\x01", append([]byte{1}, make([]byte, 31)...))},
+	} {
+		if _, err := trust.New(k.logV, []string{c.received}, []string{c.system}, []string{c.enroll}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	twice := []string{k.enroll, vkey("acme/other", "\x01", point(k.enroll))}
+	if _, err := trust.New(k.logV, []string{k.received}, []string{k.system}, twice); err == nil {
+		t.Error("one enroller under two names: accepted")
 	}
 }
 
