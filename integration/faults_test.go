@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,7 +141,7 @@ func TestBitFlips_atRead(t *testing.T) {
 
 func (d *deployment) flippedBundle(t *testing.T, all []*entry.Entry) {
 	path := filepath.Join(d.config.Dir, "log", "tile", "entries", "000")
-	const leaf = 7
+	leaf := slices.IndexFunc(all, func(e *entry.Entry) bool { return e.Events[0].Type == entry.TypeActionIntent })
 	at := 0
 	for i := range leaf {
 		at += 2 + len(leafOf(all[i]))

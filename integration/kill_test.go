@@ -11,7 +11,7 @@ import (
 // TestACKED_kills kills the server with signal 9 again and again, at any moment, also while it starts, under writers that do
 // not stop.
 func TestACKED_kills(t *testing.T) {
-	n := rounds(t, 6)
+	n := rounds(t, 20)
 	d := deploy(t, nil)
 	l := newLedger()
 	w := d.writing(l, 4, 3)

@@ -77,7 +77,7 @@ func (x *ext4) restore() {
 
 // TestACKED_powerCuts cuts the power of the disk of log and guard, again and again, under writers that do not stop.
 func TestACKED_powerCuts(t *testing.T) {
-	n := rounds(t, 5)
+	n := rounds(t, 10)
 	x := newExt4(t)
 	d := deploy(t, func(c *daemon.Config) {
 		c.Dir, c.Guard = filepath.Join(x.dir, "log"), filepath.Join(x.dir, "guard", "guard.db")
