@@ -162,6 +162,12 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			main.Close()
 			return uint64(len(l.Leaves)) - 1
 		}},
+		{"a verdict too good for two actions with one end", audit.CheckVerdicts, "interrupted", func(_ *testing.T, l *Log, r Recorder) uint64 {
+			main := l.Open(SessionID(900), "bot", r)
+			main.Add(Intent("a", "t", 1), Intent("a", "t", 1), Result("a", 1))
+			main.Close()
+			return uint64(len(l.Leaves)) - 1
+		}},
 		{"a verdict too good in a session that is read twice", audit.CheckVerdicts, "interrupted", func(_ *testing.T, l *Log, r Recorder) uint64 {
 			main := l.Open(SessionID(900), "bot", r)
 			l.AppendLeaf(l.Leaves[len(l.Leaves)-2])

@@ -31,7 +31,7 @@ type live struct {
 	tracks  []*track
 	close   *entry.SessionClose
 	actions map[string]struct{}
-	gaps    bool // spooled, restarted
+	gaps    bool // spooled, restarted, an action begun twice
 	gaveUp  bool // called abandoned
 }
 
@@ -212,7 +212,10 @@ func (f *follower) event(s *live, r *read, i int) {
 		if s.actions == nil {
 			s.actions = map[string]struct{}{}
 		}
-		s.actions[string(member(ev.Raw, `"action":"`))] = struct{}{}
+		action := string(member(ev.Raw, `"action":"`))
+		_, open := s.actions[action]
+		s.gaps = s.gaps || open // one end will not tell of both
+		s.actions[action] = struct{}{}
 	case entry.TypeActionResult, entry.TypeActionReject, entry.TypeActionSettle:
 		delete(s.actions, string(member(ev.Raw, `"action":"`)))
 	case entry.TypeSessionRoll:

@@ -284,6 +284,10 @@ func TestVerdictsNameWhatIsMissing(t *testing.T) {
 	}{
 		{"open", evidence.VerdictOpen, "", evidence.ExitIncomplete, func(_ *Log, main *Track, _ Recorder) { main.Add(Intent("a", "t", 1), Result("a", 1)) }},
 		{"open action", evidence.VerdictInterrupted, "open-action", evidence.ExitIncomplete, func(_ *Log, main *Track, _ Recorder) { main.Add(Intent("a", "t", 1)); main.CloseOnly() }},
+		{"one end of two actions", evidence.VerdictInterrupted, "open-action", evidence.ExitIncomplete, func(_ *Log, main *Track, _ Recorder) {
+			main.Add(Intent("a", "pay", 1), Intent("a", "pay", 1), Result("a", 1))
+			main.CloseOnly()
+		}},
 		{"restarted", evidence.VerdictInterrupted, "restarted", evidence.ExitIncomplete, func(_ *Log, main *Track, _ Recorder) {
 			main.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "restart"}))
 			main.CloseOnly()

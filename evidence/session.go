@@ -235,7 +235,11 @@ func (s *Session) event(where Where, index uint64, ev entry.Event) error {
 		return ev.Decode(s.closed)
 	case entry.TypeActionIntent:
 		s.intents++
-		s.actions[actionOf(ev)] = openAction{where.Track, *where.Seq}
+		id := actionOf(ev)
+		if a, open := s.actions[id]; open { // one end will not tell of both
+			s.marks = append(s.marks, Gap{Kind: "open-action", Track: a.track, Seq: &a.seq, Action: id})
+		}
+		s.actions[id] = openAction{where.Track, *where.Seq}
 	case entry.TypeActionResult, entry.TypeActionReject, entry.TypeActionSettle:
 		delete(s.actions, actionOf(ev))
 	}

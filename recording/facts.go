@@ -35,7 +35,7 @@ type facts struct {
 	Lost       bool                   `json:"lost,omitempty"`      // and names a lost track
 	Spooled    bool                   `json:"spooled,omitempty"`   // a recorder spools when recording fails
 	Restarted  bool                   `json:"restarted,omitempty"` // a recorder was restarted
-	Overflow   bool                   `json:"overflow,omitempty"`  // more actions were open at once than are remembered
+	Overflow   bool                   `json:"overflow,omitempty"`  // more actions were open at once than are remembered, or one began again
 	Open       []string               `json:"open,omitempty"`      // actions without an end, in order of intent
 	Tracks     map[string]*trackFacts `json:"tracks"`
 }
@@ -107,6 +107,8 @@ func (f *facts) act(a actionMark, limit int) {
 		f.Overflow = true
 	case a.begins && i < 0:
 		f.Open = append(f.Open, a.action)
+	case a.begins:
+		f.Overflow = true // one end will not tell of both
 	case !a.begins && i >= 0:
 		f.Open = slices.Delete(f.Open, i, i+1)
 		if len(f.Open) == 0 {

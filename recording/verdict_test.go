@@ -88,6 +88,10 @@ func TestNAMEDGAPS_whatIsNotWholeIsInterrupted(t *testing.T) {
 		build func(main, other *track) []recording.Submitted
 	}{
 		{"interrupted/open-actions", func(main, other *track) []recording.Submitted { return main.build(intent("a"), closing(other)) }},
+		{"interrupted/open-actions", func(main, other *track) []recording.Submitted {
+			end := plain(entry.TypeActionReject, entry.ActionReject{Action: "a", By: "policy", Why: "policy"})
+			return main.build(intent("a"), intent("a"), end, closing(other)) // one end of two actions
+		}},
 		{"interrupted/spooled", func(main, other *track) []recording.Submitted {
 			return main.build(plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "failure-mode", OnFailure: "spool"}), closing(other))
 		}},
