@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/storage"
@@ -77,7 +78,18 @@ func takeLease(ctx context.Context, dir string, down *closers) (epoch uint64, er
 		return 0, err
 	}
 	down.add("the lease", lease.Release)
-	return epoch, nil
+	return epoch, sweep(dir)
+}
+
+// sweep removes what a killed process left half-made beside the stores, which sweep their own directories. Who holds the
+// lease is the only one to write there.
+func sweep(dir string) error {
+	for _, d := range []string{dir, filepath.Join(dir, "state"), filepath.Join(dir, "keyring")} {
+		if _, err := durable.Sweep(d); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("sweeping %s: %w", d, err)
+		}
+	}
+	return nil
 }
 
 // lookAtTree reads a tree that no sequencer has opened: the guard is checked before the driver is constructed.
