@@ -179,7 +179,29 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			main := l.Open(SessionID(900), "bot", r)
 			at := join(t, l, main, r)
 			l.AppendLeaf(l.Leaves[at])
+			l.Say(entry.TypeConfig, entry.Config{}) // it was there to answer
 			l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+			return at
+		}},
+		{"an opening that is never answered", evidence.CheckAdmitted, "never answered", func(t *testing.T, l *Log, r Recorder) uint64 {
+			main := l.Open(SessionID(900), "bot", r)
+			at := join(t, l, main, r)
+			l.Say(entry.TypeConfig, entry.Config{})
+			l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+			return at
+		}},
+		{"an opening without an answer, after a good end", evidence.CheckAdmitted, "never answered", func(t *testing.T, l *Log, r Recorder) uint64 {
+			main := l.Open(SessionID(900), "bot", r)
+			l.Say(entry.TypeSystemClose, entry.SystemClose{Why: "shutdown"})
+			at := join(t, l, main, r)
+			l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+			return at
+		}},
+		{"a track that goes on without an answer", evidence.CheckAdmitted, "never answered", func(t *testing.T, l *Log, r Recorder) uint64 {
+			main := l.Open(SessionID(900), "bot", r)
+			at := join(t, l, main, r)
+			l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+			goOn(t, l, main, r)
 			return at
 		}},
 		{"a split view", evidence.CheckEmbedded, "split view", func(t *testing.T, l *Log, r Recorder) uint64 {
@@ -255,13 +277,26 @@ func fork(t testing.TB, tr *Track, r Recorder, head entry.Hash) *recorder.Track 
 		Rand: rand.Reader, Next: tr.Next(), Head: head}))
 }
 
-// join opens a track to which the log says nothing.
-func join(t testing.TB, l *Log, main *Track, r Recorder) uint64 {
+// silent is a track to which the log says nothing, not opened yet.
+func silent(t testing.TB, main *Track, r Recorder) (*recorder.Track, recorder.Event) {
 	t.Helper()
-	side := must(recorder.New(recorder.Config{Origin: origin, Session: main.ID, Track: "side", Signer: r.Signer, Keys: main.Keys, Rand: rand.Reader}))
-	open := entry.TrackOpen{Main: main.First, Recorder: entry.Recorder{Agent: entry.ID(main.Agent), Vantage: "self-reported",
-		Capture: "test", OnFailure: "closed", Enrolment: entry.Text(r.Enrolment), Keys: []entry.UnitKey{{Class: "content"}}}}
-	return l.Append(must(side.Build(recorder.Plain(entry.TypeTrackOpen, open)))[0].Submission)
+	side := must(recorder.New(recorder.Config{Origin: origin, Session: main.ID, Track: "side", Signer: r.Signer, Keys: main.Keys,
+		Rand: rand.Reader, Now: func() time.Time { return Noon.Time() }}))
+	return side, recorder.Plain(entry.TypeTrackOpen, entry.TrackOpen{Main: main.First, Recorder: entry.Recorder{
+		Agent: entry.ID(main.Agent), Vantage: "self-reported", Capture: "test", OnFailure: "closed", Enrolment: entry.Text(r.Enrolment),
+		Keys: []entry.UnitKey{{Class: "content"}}}})
+}
+
+func join(t testing.TB, l *Log, main *Track, r Recorder) uint64 {
+	side, open := silent(t, main, r)
+	return l.Append(must(side.Build(open))[0].Submission)
+}
+
+// goOn appends the second entry of the track that join opened.
+func goOn(t testing.TB, l *Log, main *Track, r Recorder) {
+	side, open := silent(t, main, r)
+	must(side.Build(open))
+	l.Append(must(side.Build(recorder.Plain(entry.TypeReasoning, entry.Reasoning{Form: "absent"})))[0].Submission)
 }
 
 func TestWhatIsUnusualAndRightIsClean(t *testing.T) {
@@ -302,15 +337,21 @@ func TestWhatIsUnusualAndRightIsClean(t *testing.T) {
 	main = l.Open(SessionID(4), "bot", r)
 	l.Say(entry.TypeVerdict, entry.Verdict{Session: entry.UUID(main.ID), Verdict: "abandoned", Why: "silent", Tracks: []entry.TrackEnd{main.End()}})
 	main.CloseOnly()
+	// A track that was opened when the log ended, before it could answer.
+	main = l.Open(SessionID(7), "bot", r)
+	join(t, l, main, r)
+	l.Restart(2, SessionID(0xfffd), l.SystemEnd())
+	main.CloseOnly()
 	// One that did not, and a restart of the log.
 	main = l.Open(SessionID(5), "bot", r)
 	l.Say(entry.TypeVerdict, entry.Verdict{Session: entry.UUID(main.ID), Verdict: "abandoned", Why: "silent", Tracks: []entry.TrackEnd{main.End()}})
-	l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+	l.Restart(3, SessionID(0xfffe), l.SystemEnd())
 	record(l, 6, "bot", r)
 	for _, s := range []audit.Signatures{audit.AllSignatures, audit.LastSignatures} {
 		report := run(t, l, l.Trust, s)
 		c := report.Counts
-		if report.Exit != 0 || c.Sessions != 7 || c.Complete != 4 || c.Late != 2 || c.Abandoned != 1 || c.Revisited != 5 || c.Repeats != 4 || c.SystemSessions != 2 {
+		if report.Exit != 0 || c.Sessions != 8 || c.Complete != 4 || c.Late != 2 || c.Abandoned != 1 || c.Open != 1 || c.Unanswered != 1 || c.Revisited != 5 || c.Repeats != 4 ||
+			c.SystemSessions != 3 {
 			t.Fatalf("%s: %s", s, report.JSON())
 		}
 	}

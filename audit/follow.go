@@ -401,9 +401,14 @@ func (f *follower) lastSignature(t *track) {
 // the log may be pending.
 const answerWithin = 1 << 16
 
-// unanswered is for an opening that the log has not answered.
-func (f *follower) unanswered(where evidence.Where) {
-	if at := *where.Index; at+answerWithin >= f.a.size && at >= f.system.openAt {
+// unanswered is for an opening that the log has not answered, of a track whose last entry stands at last. That is its
+// breach, but where it ended between the two: then nobody was told that the track is open, and nobody went on with it.
+func (f *follower) unanswered(where evidence.Where, last uint64) {
+	switch at := *where.Index; {
+	case f.system.cut(at, last):
+		f.a.counts.Unanswered++
+		return
+	case at+answerWithin >= f.a.size && at >= f.system.openAt:
 		f.a.counts.Pending++
 		return
 	}
@@ -422,7 +427,7 @@ func (f *follower) finish() {
 			if t.admitted {
 				continue
 			}
-			f.unanswered(evidence.Where{Index: &t.openAt, Session: s.id, Track: t.chain.Name})
+			f.unanswered(evidence.Where{Index: &t.openAt, Session: s.id, Track: t.chain.Name}, t.lastAt)
 		}
 		if s.close != nil { // the log's verdict has yet to come
 			f.a.counts.Pending++

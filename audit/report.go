@@ -50,9 +50,10 @@ type Counts struct {
 	Abandoned      uint64 `json:"abandoned"`
 	Open           uint64 `json:"open"`
 	Unproven       uint64 `json:"unproven"`
-	Repeats        uint64 `json:"repeats"`   // leaves that repeat an entry word for word
-	Pending        uint64 `json:"pending"`   // answers of the log that are due, near its end
-	Revisited      uint64 `json:"revisited"` // sessions that took a second reading
+	Repeats        uint64 `json:"repeats"`    // leaves that repeat an entry word for word
+	Pending        uint64 `json:"pending"`    // answers of the log that are due, near its end
+	Unanswered     uint64 `json:"unanswered"` // openings after which the log was ended before it could answer
+	Revisited      uint64 `json:"revisited"`  // sessions that took a second reading
 }
 
 // A verdictCode is a verdict in one byte.
@@ -141,7 +142,8 @@ func (r *Report) Text(w io.Writer) error {
 	c := r.Counts
 	line("%d leaves, %d events; %d sessions: %d complete, %d late, %d interrupted, %d abandoned, %d open, %d unproven", c.Leaves, c.Events, c.Sessions,
 		c.Complete, c.Late, c.Interrupted, c.Abandoned, c.Open, c.Unproven)
-	line("%d repeats, %d answers of the log pending, %d of its own sessions", c.Repeats, c.Pending, c.SystemSessions)
+	line("%d repeats, %d answers of the log pending, %d openings cut off by its end, %d of its own sessions", c.Repeats, c.Pending, c.Unanswered,
+		c.SystemSessions)
 	for _, check := range r.Checks {
 		line("  %-10s %-7s %d", check.ID, check.Outcome, check.Passed)
 	}

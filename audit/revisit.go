@@ -38,7 +38,7 @@ func (a *auditor) secondReading(ctx context.Context) error {
 		for _, t := range report.Tracks {
 			a.counts.Repeats += uint64(t.Repeats)
 			if t.Admitted == nil {
-				a.follower.unanswered(evidence.Where{Index: &t.FirstIndex, Session: report.Session, Track: t.Track})
+				a.follower.unanswered(evidence.Where{Index: &t.FirstIndex, Session: report.Session, Track: t.Track}, t.LastIndex)
 			}
 		}
 		if where, ok := sessions[id].Overrated(report); ok {

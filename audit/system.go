@@ -24,6 +24,15 @@ type system struct {
 	early  map[uint64]arrival // entries that a failed append has left ahead of their predecessors
 	last   []byte
 	lastAt uint64
+	ended  []ending // of incarnations that did not close in good order
+}
+
+// An ending is where an incarnation of the log stopped: after its last entry, before the first of the next.
+type ending struct{ after, before uint64 }
+
+// cut tells whether an incarnation ended before it could say anything of leaves from first to last.
+func (s *system) cut(first, last uint64) bool {
+	return slices.ContainsFunc(s.ended, func(e ending) bool { return e.after < first && last < e.before })
 }
 
 type text struct {
@@ -149,6 +158,9 @@ func (s *system) open(r *read) {
 	}
 	s.leftover()
 	s.lastSignature()
+	if s.chain != nil && !s.chain.Closed {
+		s.ended = append(s.ended, ending{s.lastAt, r.index})
+	}
 	s.f.passed[evidence.CheckSystem]++
 	s.f.a.counts.SystemSessions++
 	s.chain, s.epoch, s.openAt, s.n, s.early = chain, v.Epoch, r.index, 0, map[uint64]arrival{}
