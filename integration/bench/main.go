@@ -23,7 +23,6 @@ type options struct {
 	seconds time.Duration
 	only    string
 	events  int
-	keep    bool
 }
 
 func main() {

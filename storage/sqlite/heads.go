@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/stenolog/steno/storage"
 )
@@ -118,11 +117,13 @@ func (h *Heads) Load(ctx context.Context, prefix string, f func(storage.Item) er
 
 // prefixEnd returns the least string greater than all that start with prefix; false if there is none.
 func prefixEnd(prefix string) (string, bool) {
-	p := strings.TrimRight(prefix, "\xff")
-	if p == "" {
+	b := []byte(prefix)
+	for len(b) > 0 && b[len(b)-1] == 0xff {
+		b = b[:len(b)-1]
+	}
+	if len(b) == 0 {
 		return "", false
 	}
-	b := []byte(p)
 	b[len(b)-1]++
 	return string(b), true
 }
