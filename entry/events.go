@@ -48,7 +48,7 @@ type Payload struct {
 	Media      ID        `json:"media,omitempty" steno:"one=json|text|binary"`
 	Commitment *Hash     `json:"commitment,omitempty"`
 	Blobs      []Blob    `json:"blobs,omitempty" steno:"max=4"`
-	Parts      []Payload `json:"parts,omitempty" steno:"max=64,flat"`
+	Parts      []Payload `json:"parts,omitempty" steno:"min=2,max=64,flat"`
 }
 
 // A Blob is one class's ciphertext.

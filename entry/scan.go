@@ -154,7 +154,7 @@ func (s *scanner) value(f *field) error {
 		if s.peek() == ']' {
 			s.i++
 			if n < f.min {
-				return s.fail(BadValue, "list is empty: leave the member out")
+				return s.fail(BadValue, "list of fewer than %d", f.min)
 			}
 			return nil
 		}

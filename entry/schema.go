@@ -10,8 +10,8 @@ import (
 )
 
 // The structs of events.go and system_events.go are the grammar: this file compiles their tags, once, into the table that
-// the scanner walks. In a steno tag stand: required; one=a|b (closed vocabulary); max=n (elements of a list, which is never
-// empty unless required); range=a-b (of an integer); flat (no list of the same kind inside). On a blank field, either=a|b
+// the scanner walks. In a steno tag stand: required; one=a|b (closed vocabulary); min=n and max=n (elements of a list, which is
+// never empty unless required); range=a-b (of an integer); flat (no list of the same kind inside). On a blank field, either=a|b
 // demands exactly one of the members, together=a|b all or none of them.
 
 type kind uint8
@@ -232,7 +232,7 @@ func (c *compiler) compileField(rt reflect.Type, tag string) field {
 		f.kind, f.object = kindObject, c.compile(rt)
 	}
 	f.readTag(tag)
-	if f.list && !f.required {
+	if f.list && !f.required && f.min == 0 {
 		f.min = 1 // an empty optional list is written by leaving it out
 	}
 	return f
@@ -249,6 +249,8 @@ func (f *field) readTag(tag string) {
 			f.required = true
 		case "one":
 			f.one = strings.Split(value, "|")
+		case "min":
+			f.min, _ = strconv.Atoi(value)
 		case "max":
 			f.max, _ = strconv.Atoi(value)
 		case "range":

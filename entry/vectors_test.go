@@ -222,6 +222,8 @@ func invalidVectors(t *testing.T) (all []vector) {
 	edit("blob twice", `"blobs":[{`, `"blobs":[{"class":"content","sha256":"AwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","size":1},{`, entry.BadValue)
 	edit("unknown class", `"class":"content"`, `"class":"public"`, entry.BadValue)
 	edit("payload without media", `"media":"json",`, ``, entry.MissingMember)
+	i, j := strings.Index(good, `{"media"`), strings.Index(good, "]}}\n")
+	edit("payload in one part", good[i:j+2], `{"parts":[`+good[i:j+2]+`]}`, entry.BadValue)
 	edit("opens in the middle", "action.intent", "session.open", entry.UnknownMember)
 	edit("carriage return", "}\n{", "}\r\n{", entry.CarriageReturn)
 	edit("control character", `"tool":"t"`, "\"tool\":\"\x01\"", entry.ControlCharacter)
