@@ -223,8 +223,9 @@ func (a *admission) append(ctx context.Context) error {
 	job.fold = func(i int, index uint64) {
 		d := leaves[i].d
 		d.index = index
-		a.r.fold(a.s, d)
-		a.remember(leaves[i])
+		if a.r.fold(a.s, d) == foldedNew {
+			a.remember(leaves[i])
+		}
 	}
 	opens := a.again || a.fresh[0].e.Seq == 0
 	job.note = func(d *draft) ([]noted, error) { return a.notes(d, opens, leaves) }
@@ -300,8 +301,10 @@ func (r *Recording) appendOnly(ctx context.Context, job *systemJob) error {
 		return fmt.Errorf("appending: %w", err) // the flight never ends: see system.append
 	}
 	defer end()
-	for i, p := range at[:unplaced(at)] {
-		job.fold(i, p.Index)
+	for i, p := range at {
+		if p != nil {
+			job.fold(i, p.Index)
+		}
 	}
 	return err
 }

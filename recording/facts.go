@@ -54,6 +54,7 @@ type trackFacts struct {
 	LastSeq  uint64     `json:"last_seq"`
 	Closed   bool       `json:"closed,omitempty"`
 	Admitted bool       `json:"admitted,omitempty"`
+	Holed    bool       `json:"holed,omitempty"` // a later entry is in the log without the one before it
 }
 
 func newFacts(session string) facts {
@@ -67,6 +68,7 @@ const (
 	foldedNew      folded = iota // the track was extended
 	foldedRepeat                 // the text may be one that is in the log already: it changes nothing
 	foldedMisplace               // it does not fit: an entry that lost its place in a failed append, and changes nothing
+	foldedHole                   // likewise, and the place that it would have is remembered not to be free
 )
 
 // fold takes an entry of a recorder into the facts.
@@ -85,6 +87,9 @@ func (f *facts) fold(d *digest, openActions int) folded {
 		}
 	case d.seq < t.Next:
 		return foldedRepeat
+	case d.seq > t.Next && !t.Closed:
+		t.Holed = true
+		return foldedHole
 	case d.seq > t.Next || d.prev != t.Head || t.Closed:
 		return foldedMisplace
 	}

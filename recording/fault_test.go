@@ -121,6 +121,11 @@ func TestACKED_anOpenWithoutItsAdmittedIsMended(t *testing.T) {
 	if _, err := w.submit(c.session, main.build(intent("a"))...); code(err) != recording.CodeOtherPrincipal {
 		t.Fatal(err)
 	}
+	mallory := recording.Who{Principal: "mallory", How: "token"}
+	join := recording.Request{Body: []byte(`{"track":"r","agent":"bot"}`)}
+	if _, err := w.rec.JoinManaged(context.Background(), mallory, c.session, join); code(err) != recording.CodeOtherPrincipal {
+		t.Fatalf("a stranger joins a session that nobody was admitted to: %v", err)
+	}
 	if res := w.ok("", open...); !res.Receipts[0].Repeated {
 		t.Fatalf("%+v", res)
 	}

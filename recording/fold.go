@@ -25,7 +25,7 @@ func (r *Recording) fold(s *session, d *digest) folded {
 		}
 	}
 	s.mu.Unlock()
-	if what == foldedNew {
+	if what == foldedNew || what == foldedHole {
 		r.registry.changed(s, items)
 	}
 	return what

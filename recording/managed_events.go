@@ -55,10 +55,10 @@ func (r *Recording) ManagedEvents(ctx context.Context, who Who, session, track s
 			return Result{}, err
 		}
 		return r.managedEvents(ctx, who, session, track, raws, func(i int) string {
-			if len(raws) == 1 {
+			if len(raws) == 1 || req.Key == "" {
 				return req.Key
 			}
-			return ""
+			return eventKey(req.Key, raws, i)
 		})
 	})
 }
@@ -106,14 +106,9 @@ func (r *Recording) managedEvents(ctx context.Context, who Who, session, track s
 	// From here on the job holds the session, whether its client waits or not.
 	r.life.calls.Add(1)
 	r.managedTrack(s, track).jobs.add(job)
-	select {
-	case <-job.done:
-		return job.result, job.err
-	case <-ctx.Done():
-		p := problem(CodeGone, "the client was gone, or out of time, before the answer; it may be recorded: send the same again")
-		p.Err = ctx.Err()
-		return Result{}, p
-	}
+	// A client that hangs up is waited for too: what the caller lets in at once bounds what waits here.
+	<-job.done
+	return job.result, job.err
 }
 
 // plain reads one event of a request.
@@ -253,6 +248,11 @@ func (g *managedRun) sort(ctx context.Context) map[*plainEvent]Receipt {
 func (g *managedRun) record(ctx context.Context) error {
 	if err := g.a.load(); err != nil {
 		return err
+	}
+	holed := false
+	g.s.view(func(f *facts) { holed = f.Tracks[g.a.track].Holed })
+	if holed {
+		return problem(entry.TrackClosed, "a failed append took an entry of the track without the one before it: open another track")
 	}
 	if g.a.chain.Closed {
 		return problem(entry.TrackClosed, "nothing follows the event that closed the track")

@@ -204,7 +204,7 @@ func (r *Recording) openTrack(ctx context.Context, who Who, s *session, track st
 	switch {
 	case main == nil && typ == entry.TypeTrackOpen:
 		return Result{}, problem(CodeUnknownSession, "there is no such session")
-	case main != nil && owner != who.Principal && owner != "":
+	case main != nil && owner != who.Principal && (owner != "" || typ == entry.TypeTrackOpen):
 		return Result{}, problem(CodeOtherPrincipal, "the session belongs to another principal")
 	}
 	keys, commitments, wraps, err := r.unitKeys(s.id, track)

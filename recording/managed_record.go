@@ -166,7 +166,8 @@ func (r *Recording) record(ctx context.Context, who Who, rec wholeRecord) (Resul
 	}
 	receipts := res.Receipts
 	if len(rec.events) > 0 {
-		res, err = r.managedEvents(ctx, who, res.Session, entry.MainTrack, rec.events, rec.eventKey)
+		key := func(i int) string { return eventKey(rec.key, rec.events, i) }
+		res, err = r.managedEvents(ctx, who, res.Session, entry.MainTrack, rec.events, key)
 		receipts = append(receipts, res.Receipts...)
 	}
 	if err == nil {
@@ -177,19 +178,19 @@ func (r *Recording) record(ctx context.Context, who Who, rec wholeRecord) (Resul
 	return res, err
 }
 
-// eventKey names the events that have no id of their own.
-func (rec wholeRecord) eventKey(i int) string {
-	ms, err := members(rec.events[i])
+// eventKey names those of several events that have no id of their own.
+func eventKey(key string, events [][]byte, i int) string {
+	ms, err := members(events[i])
 	if err != nil || idOnly(ms) != nil {
 		return ""
 	}
-	return partID(rec.key, fmt.Sprint(i))
+	return partID(key, fmt.Sprint(i))
 }
 
 // tryParts reads events and close before anything is opened, so that nothing of a record that is refused is stored.
 func (r *Recording) tryParts(rec wholeRecord) error {
 	for i, raw := range rec.events {
-		if _, err := r.plain("", entry.MainTrack, raw, rec.eventKey(i)); err != nil {
+		if _, err := r.plain("", entry.MainTrack, raw, eventKey(rec.key, rec.events, i)); err != nil {
 			p := asProblem(err)
 			p.Event = i
 			return p

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/payload"
 	"github.com/stenolog/steno/recording"
 	"github.com/stenolog/steno/storage"
@@ -246,6 +248,99 @@ func TestRecordIsAWholeSessionAndCanBeSentAgain(t *testing.T) {
 	var p *recording.Problem
 	if _, err := w.rec.Record(context.Background(), alice, recording.Request{Body: bad}); !errors.As(err, &p) || p.Code != entry.BadValue || p.Event != 0 || w.log.Size() != size {
 		t.Fatal(err)
+	}
+}
+
+// A request of several events with one Idempotency-Key is recorded once too, whether its events have ids of their own or not.
+func TestEXACTLYONCE_aKeyStandsForAllEventsOfARequest(t *testing.T) {
+	w := newWorld(t)
+	s := w.openManaged("").Session
+	body := `{"events":[{"event":"annotation","kind":"remark"},{"event":"annotation","kind":"remark","event_id":"own"},{"event":"annotation","kind":"gap"}]}`
+	first, err := w.events(s, "", "batch", body)
+	if err != nil || first.Next != 4 {
+		t.Fatalf("%+v %v", first, err)
+	}
+	again, err := w.events(s, "", "batch", body)
+	if err != nil || again.Next != 4 || len(again.Receipts) != len(first.Receipts) || !again.Receipts[0].Repeated {
+		t.Fatalf("%+v %v", again, err)
+	}
+	other := strings.Replace(body, "gap", "case", 1)
+	if _, err := w.events(s, "", "batch", other); code(err) != recording.CodeIdempotency {
+		t.Fatal(err)
+	}
+}
+
+// A failed append can take an entry and not the one before it. The server's recorder never gives that entry's numbers to
+// other events, now or after a restart: that would be equivocation.
+func TestONEHISTORY_nothingIsRecordedOverAnEntryWithoutItsPredecessor(t *testing.T) {
+	w := newWorld(t)
+	s := w.openManaged("").Session
+	w.faulty.set(func(f *faulty) {
+		f.take = func(leaves [][]byte) ([]log.Placed, error) {
+			if len(leaves) < 2 {
+				return w.log.Append(context.Background(), leaves)
+			}
+			placed, err := w.log.Append(context.Background(), leaves[1:])
+			if err != nil {
+				return nil, err
+			}
+			left := &log.NotAppendedError{Placed: map[int]log.Placed{}, Err: errFault}
+			for i, p := range placed {
+				left.Placed[i+1] = p
+			}
+			return nil, left
+		}
+	})
+	many := `{"events":[{"event":"annotation","kind":"remark"}` + strings.Repeat(`,{"event":"annotation","kind":"remark"}`, 40) + `]}`
+	if _, err := w.events(s, "", "", many); code(err) != recording.CodeNotDurable {
+		t.Fatal(err)
+	}
+	w.faulty.set(func(f *faulty) { f.take = nil })
+	over := func() {
+		t.Helper()
+		size := w.log.Size()
+		if _, err := w.events(s, "", "", `{"event":"annotation","kind":"case"}`); code(err) != entry.TrackClosed || w.log.Size() != size {
+			t.Fatalf("%v, size %d after %d", err, w.log.Size(), size)
+		}
+	}
+	over()
+	w.crash()
+	w.restart()
+	over()
+	w.stop()
+	w.restart()
+	over()
+}
+
+// A client that hangs up does not make room for another request before its own is recorded: what waits is bounded by what
+// the caller lets in at once.
+func TestManagedCallReturnsWhenItIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	s := w.openManaged("").Session
+	ctx, hangUp := context.WithCancel(context.Background())
+	goOn := make(chan struct{})
+	w.faulty.set(func(f *faulty) {
+		f.append = func(_ int, do func() ([]log.Placed, error)) ([]log.Placed, error) {
+			hangUp()
+			<-goOn
+			return do()
+		}
+	})
+	answer := make(chan error, 1)
+	go func() {
+		_, err := w.rec.ManagedEvents(ctx, alice, s, "", recording.Request{Body: []byte(`{"event":"annotation","kind":"remark"}`)})
+		answer <- err
+	}()
+	<-ctx.Done()
+	select {
+	case err := <-answer:
+		close(goOn)
+		t.Fatalf("returned before it is recorded: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(goOn)
+	if err := <-answer; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -96,7 +96,7 @@ func (r *Recording) replayOne(ctx context.Context, d *digest) error {
 		return fmt.Errorf("leaf %d: %w", d.index, err)
 	}
 	defer r.registry.release(s)
-	if r.fold(s, d) == foldedMisplace {
+	if what := r.fold(s, d); what == foldedMisplace || what == foldedHole {
 		r.cfg.Logger.Warn("leaf that does not extend its track", "index", d.index)
 	}
 	return nil

@@ -32,8 +32,7 @@ type systemJob struct {
 	leaves []stamped
 	note   func(d *draft) ([]noted, error) // called in the order of the log
 	fold   func(i int, index uint64)       // called for each of leaves that is in the log
-	done   chan error                      // buffered; placed is what of leaves was placed, in order
-	placed int
+	done   chan error                      // buffered
 }
 
 // noted is one event of the system session.
@@ -193,12 +192,9 @@ func (s *system) append(ctx context.Context, group []*systemJob, leaves [][]byte
 func (s *system) foldAll(ctx context.Context, group []*systemJob, own []*digest, at []*log.Placed, first int) {
 	i := 0
 	for _, job := range group {
-		whole := true
 		for k := range job.leaves {
-			whole = whole && at[i] != nil
-			if whole {
+			if at[i] != nil {
 				job.fold(k, at[i].Index)
-				job.placed++
 			}
 			i++
 		}

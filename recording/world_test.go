@@ -253,6 +253,7 @@ type faulty struct {
 	blob   error
 	apply  func(puts []storage.Item)
 	get    func(key string)
+	take   func(leaves [][]byte) ([]log.Placed, error)
 }
 
 func (f *faulty) set(g func(*faulty)) {
@@ -263,12 +264,14 @@ func (f *faulty) set(g func(*faulty)) {
 
 func (f *faulty) Append(ctx context.Context, leaves [][]byte) ([]log.Placed, error) {
 	f.mu.Lock()
-	hook, cut := f.append, f.cut
+	hook, cut, take := f.append, f.cut, f.take
 	f.mu.Unlock()
 	do := func() ([]log.Placed, error) { return f.Appender.Append(ctx, leaves) }
 	switch {
 	case cut:
 		return nil, &log.NotAppendedError{Err: errFault}
+	case take != nil:
+		return take(leaves)
 	case hook != nil:
 		return hook(len(leaves), do)
 	}
