@@ -96,9 +96,9 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 	if l.metrics, err = newMetrics(config.Registerer, l); err != nil {
 		return nil, err
 	}
-	l.start()
 	config.Logger.Info("log opened", "origin", config.Origin, "size", c.head.Size, "signed_size", c.guarded.last.Size,
 		"published_size", c.published.Size)
+	l.start() // from here on the guarded signer is the publisher's alone
 	return l, nil
 }
 
