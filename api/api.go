@@ -42,7 +42,7 @@ type Recording interface {
 	Heartbeat(ctx context.Context, who recording.Who, session string) (recording.Pulse, error)
 	Head(ctx context.Context, who recording.Who, session string) (recording.SessionHead, error)
 	Access(ctx context.Context, a entry.Access) error
-	Indexed() uint64
+	CatchUp(ctx context.Context) (indexed uint64)
 }
 
 // A Log is what the handlers need of *log.Log.

@@ -35,7 +35,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	indexed := a.Recording.Indexed() // before the rows are read: they reflect this size at least
+	indexed := a.Recording.CatchUp(r.Context()) // before the rows are read: they reflect this size at least
 	rows, next, err := a.Index.Sessions(r.Context(), sq)
 	if err != nil {
 		a.fail(w, r, err)
@@ -112,6 +112,7 @@ func (a *API) row(r *http.Request) (storage.SessionRow, error) {
 	if err != nil {
 		return storage.SessionRow{}, err
 	}
+	a.Recording.CatchUp(r.Context())
 	row, err := a.Index.Session(r.Context(), id)
 	if errors.Is(err, storage.ErrNotFound) {
 		return row, refuse("unknown-session", "")
@@ -155,7 +156,7 @@ func (a *API) page(r *http.Request) (page, error) {
 	if err != nil || limit == 0 {
 		return page{}, cmp.Or(err, refuse(codeParameter, "limit is 1 to "+strconv.Itoa(maxPage)))
 	}
-	p := page{indexed: a.Recording.Indexed()}
+	p := page{indexed: a.Recording.CatchUp(r.Context())}
 	row, err := a.row(r)
 	if err != nil {
 		return page{}, err

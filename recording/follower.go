@@ -18,6 +18,7 @@ const (
 	indexBatch = 2048                   // leaves of one batch
 	indexCache = 10_000                 // sessions whose rows are held between batches
 	indexPause = 100 * time.Millisecond // between batches when the log is quiet: more leaves gather
+	readerWait = 2 * time.Second        // that a reader waits for it
 	indexRetry = time.Second            // after an error
 )
 
@@ -51,6 +52,17 @@ func (r *Recording) Indexed() uint64 {
 	r.follower.mu.Lock()
 	defer r.follower.mu.Unlock()
 	return r.follower.size
+}
+
+// CatchUp waits, for a short while, until the index reflects every leaf that is in the log now, so that a reader finds what
+// was acknowledged before they asked. It returns what the index reflects then; whether that is all, the reader is told.
+func (r *Recording) CatchUp(ctx context.Context) uint64 {
+	if size := r.cfg.Log.Size(); size > 0 {
+		ctx, cancel := context.WithTimeout(ctx, readerWait)
+		defer cancel()
+		_ = r.follower.wait(ctx, size-1) // behind is no error for a reader
+	}
+	return r.Indexed()
 }
 
 func (f *follower) poke() {
