@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -145,15 +144,55 @@ func (l *Log) poke() {
 
 func (l *Log) commitAll() {
 	defer close(l.drained)
+	var last pace
 	for {
+		l.gather(last)
 		batch := l.take()
 		if batch == nil {
 			return
 		}
+		start := time.Now()
 		l.commit(batch)
-		// Callers who were just answered often come again at once. Let those that are ready to run do so, or the next batch
-		// would be the first of them alone. When nobody is ready this costs nothing.
-		runtime.Gosched()
+		last = pace{requests: len(batch), took: time.Since(start)}
+	}
+}
+
+// A pace is how many requests the last batch had, and how long it took.
+type pace struct {
+	requests int
+	took     time.Duration
+}
+
+const (
+	crowd       = 4                     // requests of a batch from which on the next is waited for
+	gatherShare = 2                     // of the time that a batch took, the part that is waited at most
+	gatherMost  = 15 * time.Millisecond // likewise
+)
+
+// gather lets the queue grow to the size of the last batch, for a part of the time that one took. Callers who were just
+// answered come again, and a flush costs much the same for few leaves as for many: without waiting they fall into groups
+// that take turns, each paying for a flush of its own. Whoever is alone never waits. docs/decisions/log-gather.md has the
+// numbers.
+func (l *Log) gather(last pace) {
+	if last.requests < crowd {
+		return
+	}
+	timer := time.NewTimer(min(last.took/gatherShare, gatherMost))
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		enough := len(l.queue) >= last.requests || l.closing || l.stopped != nil
+		l.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-l.wake:
+		case <-timer.C:
+			return
+		case <-l.stopCh:
+			return
+		}
 	}
 }
 
