@@ -143,6 +143,9 @@ func rows() []row {
 	}
 }
 
+// Known tells whether the specification has an event of this type.
+func (t Type) Known() bool { return lookup(t) != nil }
+
 // Types lists every type of event in the order of the specification.
 func Types() []Type {
 	var ts []Type

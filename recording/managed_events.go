@@ -126,7 +126,7 @@ func (r *Recording) plain(session, track string, raw []byte, key string) (*plain
 		return nil, badMember("event", entry.WrongType, "event is a string")
 	}
 	typ := entry.Type(name[1 : len(name)-1])
-	if !slices.Contains(entry.Types(), typ) {
+	if !typ.Known() {
 		return nil, badMember("event", entry.UnknownEvent, "unknown type of event")
 	}
 	if !clientEvent(typ) {

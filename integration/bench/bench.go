@@ -103,7 +103,7 @@ func (b *bench) rates() error {
 	}
 	defer p.stop()
 	var fastest float64
-	for _, workers := range []int{4, 16, 64} {
+	for _, workers := range []int{16, 64, 256} {
 		r, err := rate(b.ctx, workers, b.o.seconds, func(int) (func() (int, error), error) {
 			s, err := d.open()
 			return func() (int, error) { return s.send(32) }, err
