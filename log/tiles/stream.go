@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -37,45 +38,25 @@ func Each[T any](ctx context.Context, r *Reader, from, to uint64, parse func(fir
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	type result struct {
-		first uint64
-		value T
-		err   error
-	}
-	type job struct {
-		span
-		done chan result
-	}
+	var running sync.WaitGroup
+	defer running.Wait() // no goroutine outlives the call
+	defer cancel()
 	workers := runtime.GOMAXPROCS(0)
-	jobs, order := make(chan job), make(chan job, 2*workers)
-	exited := make(chan struct{}, workers+1)
-	defer func() { // no goroutine outlives the call
-		cancel()
-		for range workers + 1 {
-			<-exited
-		}
-	}()
+	jobs, order := make(chan eachJob[T]), make(chan eachJob[T], 2*workers)
 	for range workers {
-		go func() {
-			defer func() { exited <- struct{}{} }()
+		running.Go(func() {
 			for j := range jobs {
-				res := result{first: j.from}
-				leaves, err := r.verified(ctx, j.span)
-				if res.err = err; err == nil {
-					res.value, res.err = parse(j.from, leaves)
-				}
-				j.done <- res
+				j.done <- j.work(ctx, r, parse)
 			}
-		}()
+		})
 	}
-	planErr := make(chan error, 1)
-	go func() {
-		defer func() { exited <- struct{}{} }()
+	planned := make(chan error, 1)
+	running.Go(func() {
 		defer close(order)
 		defer close(jobs)
-		planErr <- r.plan(ctx, from, to, func(s span) error {
-			j := job{s, make(chan result, 1)}
-			for _, c := range []chan job{order, jobs} {
+		planned <- r.plan(ctx, from, to, func(s span) error {
+			j := eachJob[T]{s, make(chan eachResult[T], 1)}
+			for _, c := range []chan eachJob[T]{order, jobs} {
 				select {
 				case c <- j:
 				case <-ctx.Done():
@@ -84,9 +65,9 @@ func Each[T any](ctx context.Context, r *Reader, from, to uint64, parse func(fir
 			}
 			return nil
 		})
-	}()
+	})
 	for j := range order {
-		var res result
+		var res eachResult[T]
 		select {
 		case res = <-j.done:
 		case <-ctx.Done():
@@ -95,11 +76,31 @@ func Each[T any](ctx context.Context, r *Reader, from, to uint64, parse func(fir
 		if res.err != nil {
 			return res.err
 		}
-		if err := deliver(res.first, res.value); err != nil {
+		if err := deliver(j.from, res.value); err != nil {
 			return err
 		}
 	}
-	return <-planErr
+	return <-planned
+}
+
+// An eachJob is one bundle on its way through Each: to a worker, and in order to whoever delivers.
+type eachJob[T any] struct {
+	span
+	done chan eachResult[T] // holds one
+}
+
+type eachResult[T any] struct {
+	value T
+	err   error
+}
+
+func (j eachJob[T]) work(ctx context.Context, r *Reader, parse func(first uint64, leaves [][]byte) (T, error)) (res eachResult[T]) {
+	leaves, err := r.verified(ctx, j.span)
+	if err != nil {
+		return eachResult[T]{err: err}
+	}
+	res.value, res.err = parse(j.from, leaves)
+	return res
 }
 
 // A span is the part of one bundle that is asked for, and what the tree says of the bundle: the root over all its leaves
