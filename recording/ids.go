@@ -58,7 +58,7 @@ func (r *Recording) eventAt(ctx context.Context, s *session, id string) (at idAt
 		return idAt{}, false, nil
 	}
 	if err != nil {
-		return idAt{}, false, fmt.Errorf("looking for an event id: %w", err)
+		return idAt{}, false, r.notDurable("looking for the event id", err)
 	}
 	if at, err = decodeIDAt(b); err != nil {
 		return idAt{}, false, fmt.Errorf("decoding the place of an event id: %w", err)

@@ -206,7 +206,7 @@ func (r *Recording) original(ctx context.Context, s *session, p *plainEvent) (rc
 	}
 	leaf, err := r.cfg.Log.Leaf(ctx, at.index)
 	if err != nil {
-		return rc, false, fmt.Errorf("reading leaf %d: %w", at.index, err)
+		return rc, false, r.notDurable("reading the leaf", err)
 	}
 	e, err := entry.Parse(leaf)
 	if err != nil || at.seq < e.Seq || at.seq >= e.Next() {

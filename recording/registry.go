@@ -170,7 +170,7 @@ func (g *registry) stored(ctx context.Context, id string) (facts, error) {
 			continue
 		}
 		if err != nil {
-			return facts{}, err
+			return facts{}, g.r.notDurable("reading the state of the session", err)
 		}
 		f := newFacts(id)
 		if err := json.Unmarshal(b, &f); err != nil {
@@ -231,7 +231,7 @@ func (g *registry) agent(ctx context.Context, agent string) (agentFacts, error) 
 		return agentFacts{}, nil
 	}
 	if err != nil {
-		return agentFacts{}, fmt.Errorf("reading the counters of an agent: %w", err)
+		return agentFacts{}, g.r.notDurable("reading the counters of the agent", err)
 	}
 	var f agentFacts
 	if err := json.Unmarshal(b, &f); err != nil {

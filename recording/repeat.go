@@ -71,7 +71,7 @@ func (r *Recording) receipt(ctx context.Context, s *session, track string, seq u
 		return Receipt{}, problem(CodeIndexBehind, "the index does not know the entry; it may be rebuilding: try again later")
 	}
 	if err != nil {
-		return Receipt{}, fmt.Errorf("finding an entry: %w", err)
+		return Receipt{}, r.notDurable("finding the entry", err)
 	}
 	return r.receiptAt(ctx, row.Index)
 }
@@ -80,7 +80,7 @@ func (r *Recording) receipt(ctx context.Context, s *session, track string, seq u
 func (r *Recording) receiptAt(ctx context.Context, index uint64) (Receipt, error) {
 	leaf, err := r.cfg.Log.Leaf(ctx, index)
 	if err != nil {
-		return Receipt{}, fmt.Errorf("reading leaf %d: %w", index, err)
+		return Receipt{}, r.notDurable("reading the leaf", err)
 	}
 	e, err := entry.Parse(leaf)
 	if err != nil {
