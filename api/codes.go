@@ -142,7 +142,7 @@ var kinds = map[string]kind{
 
 	// the log
 	string(recording.CodeIndexBehind): {http.StatusServiceUnavailable, "The index is behind"},
-	string(recording.CodeNotDurable):  {http.StatusServiceUnavailable, "It could not be made durable"},
+	string(recording.CodeNotDurable):  {http.StatusServiceUnavailable, "A store failed, and nothing was taken"},
 	string(recording.CodeOverloaded):  {http.StatusTooManyRequests, "The log is overloaded"},
 	string(recording.CodeReadOnly):    {http.StatusServiceUnavailable, "The log takes nothing for now"},
 	string(recording.CodeStopped):     {http.StatusServiceUnavailable, "The log has stopped until an operator starts it again"},

