@@ -57,15 +57,17 @@ func ours(imports []string) (names []string) {
 // TestImportRules holds who may know whom. A package that is not named here may import what it likes, except a command.
 func TestImportRules(t *testing.T) {
 	rules := map[string][]string{
-		"entry":     {},
-		"trust":     {"entry"}, // the verifiers that entries are judged by
-		"access":    {},
-		"storage":   {},
-		"payload":   {"entry"},
-		"recorder":  {"entry", "payload"},
-		"evidence":  {"entry", "trust", "payload"},
-		"log":       {"storage", "log/tiles"},
-		"log/tiles": {},
+		"checkpoint": {},
+		"entry":      {},
+		"trust":      {"entry", "checkpoint"}, // the keys that entries and checkpoints are judged by
+		"access":     {},
+		"storage":    {},
+		"payload":    {"entry"},
+		"recorder":   {"entry", "payload"},
+		"evidence":   {"checkpoint", "entry", "trust", "payload"},
+		"witness":    {"checkpoint", "trust"},
+		"log":        {"storage", "log/tiles", "checkpoint"},
+		"log/tiles":  {},
 	}
 	for _, p := range goList(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/internal/point"
 )
 
 // A Signature is one signature line: who is said to have signed, and the bytes.
@@ -249,7 +251,7 @@ func NewReceivedVerifier(vkey string) (note.Verifier, error) {
 	if receivedKeyID(name, pub) != id {
 		return nil, errors.New("reading a received verifier key: key ID does not match the key")
 	}
-	if err := CheckPublicKey(pub); err != nil {
+	if err := point.Check(pub); err != nil {
 		return nil, fmt.Errorf("reading a received verifier key: %w", err)
 	}
 	return &receivedVerifier{name: name, hash: id, key: pub}, nil
