@@ -13,20 +13,15 @@
 package daemon
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stenolog/steno/api"
+	"github.com/stenolog/steno/internal/yamlconf"
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/recording"
 )
@@ -40,8 +35,6 @@ const (
 	DefaultShutdown         = 30 * time.Second // for requests in flight, and for the last checkpoint
 	DefaultLogLevel         = "info"
 	DefaultLogFormat        = "json"
-
-	maxConfig = 1 << 20 // bytes of a configuration file
 )
 
 // Config is a server's configuration, as its YAML file has it. The tag doc says what docs/configuration.md says.
@@ -174,16 +167,8 @@ func Default() Config {
 // Parse reads a configuration strictly, over the defaults, and checks it. Paths are taken relative to base.
 func Parse(b []byte, base string) (Config, error) {
 	c := Default()
-	if len(b) > maxConfig {
-		return c, fmt.Errorf("configuration of %d bytes, at most %d", len(b), maxConfig)
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(b))
-	dec.KnownFields(true)
-	if err := dec.Decode(&c); err != nil {
-		return c, fmt.Errorf("reading the configuration: %w", err)
-	}
-	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return c, errors.New("reading the configuration: more than one YAML document")
+	if err := yamlconf.Decode(b, &c); err != nil {
+		return c, err
 	}
 	c.resolve(base)
 	return c, c.Check()
@@ -191,14 +176,9 @@ func Parse(b []byte, base string) (Config, error) {
 
 // Load reads the configuration in a file. Paths in it are relative to the file.
 func Load(path string) (Config, error) {
-	f, err := os.Open(path)
+	b, err := yamlconf.ReadFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("reading the configuration: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return Config{}, fmt.Errorf("reading the configuration: %w", err)
+		return Config{}, err
 	}
 	c, err := Parse(b, filepath.Dir(path))
 	if err != nil {
@@ -238,66 +218,8 @@ func (c Config) Digest() ([32]byte, error) {
 	return sha256.Sum256(b), nil
 }
 
-// A Duration is written as Go writes it: 1s, 2m30s. It has a unit always.
-type Duration time.Duration
+// A Duration has a unit always.
+type Duration = yamlconf.Duration
 
-// UnmarshalYAML reads a duration with its unit.
-func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
-	v, err := time.ParseDuration(n.Value)
-	if err != nil || v <= 0 {
-		return fmt.Errorf("line %d: %q is not a positive duration with a unit, such as 30s", n.Line, n.Value)
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// MarshalYAML writes a duration.
-func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
-
-func (d Duration) String() string {
-	s := time.Duration(d).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = s[:len(s)-2]
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = s[:len(s)-2]
-	}
-	return s
-}
-
-// Bytes is a number of bytes, written with a unit: 512MiB, 16KiB, 9216B.
-type Bytes int64
-
-var units = []struct {
-	name string
-	size Bytes
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
-
-// UnmarshalYAML reads bytes with their unit.
-func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
-	for _, u := range units {
-		digits, ok := strings.CutSuffix(n.Value, u.name)
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseInt(digits, 10, 32)
-		if err != nil || v <= 0 {
-			break
-		}
-		*b = Bytes(v) * u.size
-		return nil
-	}
-	return fmt.Errorf("line %d: %q is not a positive number of B, KiB, MiB or GiB", n.Line, n.Value)
-}
-
-// MarshalYAML writes bytes.
-func (b Bytes) MarshalYAML() (any, error) { return b.String(), nil }
-
-func (b Bytes) String() string {
-	for _, u := range units {
-		if b%u.size == 0 && (b != 0 || u.size == 1) {
-			return strconv.FormatInt(int64(b/u.size), 10) + u.name
-		}
-	}
-	return strconv.FormatInt(int64(b), 10) + "B"
-}
+// Bytes is a number of bytes, written with a unit.
+type Bytes = yamlconf.Bytes

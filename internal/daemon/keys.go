@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/internal/durable"
+	"github.com/stenolog/steno/internal/secretfile"
 	"github.com/stenolog/steno/payload"
 	"github.com/stenolog/steno/recording"
 	"github.com/stenolog/steno/trust"
@@ -37,7 +36,6 @@ func KeyKinds() []string { return []string{KeyLog, KeyReceived, KeySystem, KeyMa
 const (
 	secretLine  = "steno/retry-secret/v1"
 	secretBytes = 32
-	maxKeyFile  = 16 << 10
 )
 
 // GenerateKey writes a new secret key of a log into a file that only its owner can read, and returns the verifier key. It
@@ -74,26 +72,8 @@ func GenerateKey(kind, origin, file string) (vkey string, err error) {
 	return vkey, nil
 }
 
-// readSecret reads a file that nobody but its owner may read.
-func readSecret(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if st.Mode()&fs.ModeType != 0 || st.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it, and replace the key if others could", path, st.Mode().Perm())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	return string(b), err
-}
-
 func readSigner(path string) (note.Signer, error) {
-	text, err := readSecret(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +121,7 @@ func loadKeys(c Config) (*keys, error) {
 	if v := k.trust.LogVerifier(); k.log.Name() != v.Name() || k.log.KeyHash() != v.KeyHash() {
 		return nil, fmt.Errorf("keys.log is not the log key of the trust file: verifiers would refuse every checkpoint")
 	}
-	text, err := readSecret(c.Keys.Received)
+	text, err := secretfile.Read(c.Keys.Received)
 	if err != nil {
 		return nil, fmt.Errorf("keys.received: %w", err)
 	}
@@ -196,7 +176,7 @@ func loadManaged(c Config, t *trust.Trust) (*recording.ManagedConfig, error) {
 }
 
 func loadRetrySecret(path string) ([]byte, error) {
-	text, err := readSecret(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
