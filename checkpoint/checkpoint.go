@@ -140,6 +140,20 @@ func VerifyConsistency(from, to uint64, hashes [][sha256.Size]byte, fromRoot, to
 	return nil
 }
 
+// PrefixRoot is the root at size from that a consistency proof gives to the tree of the given root at size to, if the
+// proof leads there at all: for a proof that fails, it tells a wrong prefix from a proof of nothing. From a power of two the
+// proof does not hold that root, and there is no telling.
+func PrefixRoot(from, to uint64, hashes [][sha256.Size]byte, root [sha256.Size]byte) (prefix [sha256.Size]byte, ok bool) {
+	// The library compares the older root first, and says which one it computed.
+	err := proof.VerifyConsistency(rfc6962.DefaultHasher, from, to, byteSlices(hashes), make([]byte, sha256.Size), root[:])
+	var mismatch proof.RootMismatchError
+	if !errors.As(err, &mismatch) || len(mismatch.CalculatedRoot) != sha256.Size {
+		return prefix, false
+	}
+	prefix = [sha256.Size]byte(mismatch.CalculatedRoot)
+	return prefix, from < to && VerifyConsistency(from, to, hashes, prefix, root) == nil
+}
+
 // EmptyRoot is the root of the tree without leaves.
 // SPEC: RFC 6962 2.1: the hash of an empty list is the hash of an empty string.
 func EmptyRoot() [sha256.Size]byte { return sha256.Sum256(nil) }

@@ -198,6 +198,10 @@ func TestVerifyConsistency(t *testing.T) {
 			if checkpoint.VerifyConsistency(from, to, p, bad, roots[to]) == nil {
 				t.Errorf("%d to %d: from another root", from, to)
 			}
+			power := from&(from-1) == 0
+			if prefix, ok := checkpoint.PrefixRoot(from, to, p, roots[to]); from < to && (ok == power || ok && prefix != roots[from]) {
+				t.Errorf("%d to %d: prefix %x, %v", from, to, prefix, ok)
+			}
 		}
 	}
 }
