@@ -2,61 +2,185 @@ package trust
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/checkpoint"
 )
 
-// A Checkpoint is a tree head that the pinned log key has signed.
+// A Checkpoint is a tree head that the log has signed, and what the pinned policy makes of its cosignatures.
 type Checkpoint struct {
-	Origin string
-	Size   uint64
-	Root   [32]byte
-	Note   []byte // exact bytes, with every signature they came with
+	Origin   string
+	Size     uint64
+	Root     [sha256.Size]byte
+	Note     []byte        // exact bytes, with every signature they came with
+	Cosigned []Cosignature // that verify by pinned keys that count for the size, in the policy's order
+	// Witnessed says that policy's quorum is met, and every requirement. Where the quorum is none, it says little.
+	Witnessed bool
+	Missing   string // why it is not, in words
 }
 
-const (
-	maxCheckpoint = 64 << 10
-	maxTreeSize   = 1<<63 - 1 // SPEC: tlog-checkpoint: sizes fit 63 bits in the tooling that reads them
-)
+// A Cosignature is a witness's word that it saw no other history, at a time.
+type Cosignature struct {
+	Witness   string // name in the policy
+	Operator  string
+	Key       string // name and key ID, as signature lines have it
+	Algorithm checkpoint.Algorithm
+	Time      uint64 // seconds since 1970, by the witness's clock
+}
 
-// OpenCheckpoint reads a checkpoint (https://c2sp.org/tlog-checkpoint) and verifies the log's signature.
+// OpenCheckpoint reads a checkpoint (https://c2sp.org/tlog-checkpoint), verifies the log's signature, which must be one of
+// Ed25519 by a key that counts for its size, and every cosignature by a pinned witness. A signature by a pinned key that
+// does not verify is an error, and so is one by the log's compromised key alone that witnesses do not bear out. A quorum
+// that is not met is none: see Checkpoint.Witnessed.
 func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
-	if len(b) > maxCheckpoint {
-		return Checkpoint{}, fmt.Errorf("checkpoint of %d bytes, at most %d", len(b), maxCheckpoint)
+	if len(b) > checkpoint.MaxNote {
+		return Checkpoint{}, fmt.Errorf("checkpoint of %d bytes, at most %d", len(b), checkpoint.MaxNote)
 	}
-	n, err := note.Open(b, note.VerifierList(t.log))
+	n, err := note.Open(b, t.checkpointKeys())
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
-	origin, size, root, err := parseCheckpoint(n.Text)
+	c, err := checkpoint.Parse(n.Text)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
-	if origin != t.Origin {
-		return Checkpoint{}, errors.New("checkpoint: signed by the log, but its first line is another origin")
+	if c.Origin != t.Origin {
+		return Checkpoint{}, errors.New("checkpoint: its first line is another origin than the log's that is pinned")
 	}
-	return Checkpoint{Origin: origin, Size: size, Root: root, Note: bytes.Clone(b)}, nil
+	out := Checkpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Note: bytes.Clone(b), Cosigned: t.cosigned(n.Sigs, c.Size)}
+	signed := t.signed(n.Sigs, c.Size)
+	out.Missing = t.missing(out.Cosigned, signed)
+	out.Witnessed = out.Missing == ""
+	return out, t.judgeSigned(signed, out)
 }
 
-// parseCheckpoint reads origin, size and root. Extension lines may follow; steno gives them no meaning.
-func parseCheckpoint(text string) (origin string, size uint64, root [32]byte, err error) {
-	lines := strings.Split(text, "\n")
-	if len(lines) < 4 || lines[0] == "" {
-		return "", 0, root, errors.New("text has fewer than three lines")
+// Quorum tells whether a note is a checkpoint of the log that has all that policy demands.
+func (t *Trust) Quorum(b []byte) bool {
+	c, err := t.OpenCheckpoint(b)
+	return err == nil && c.Witnessed
+}
+
+func (t *Trust) checkpointKeys() note.Verifiers {
+	var vs []note.Verifier
+	for _, v := range t.logs {
+		vs = append(vs, v)
 	}
-	// SPEC: tlog-checkpoint: the tree size is in decimal, with no leading zeros (unless the tree is empty).
-	size, err = strconv.ParseUint(lines[1], 10, 64)
-	if err != nil || strconv.FormatUint(size, 10) != lines[1] || size > maxTreeSize {
-		return "", 0, root, errors.New("size is not a decimal without leading zeros below 2^63")
+	for _, w := range t.policy.Witnesses {
+		vs = append(vs, w.Verifier)
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(raw) != len(root) {
-		return "", 0, root, errors.New("root is not 32 bytes in canonical base64")
+	return note.VerifierList(vs...)
+}
+
+func find(sigs []note.Signature, v *checkpoint.Verifier) (note.Signature, bool) {
+	i := slices.IndexFunc(sigs, func(s note.Signature) bool { return s.Name == v.Name() && s.Hash == v.KeyHash() })
+	if i < 0 {
+		return note.Signature{}, false
 	}
-	return lines[0], size, [32]byte(raw), nil
+	return sigs[i], true
+}
+
+// cosigned lists the cosignatures that count. What a compromised key signed does not: whoever has it can choose the time.
+func (t *Trust) cosigned(sigs []note.Signature, size uint64) (out []Cosignature) {
+	for _, w := range t.policy.Witnesses {
+		s, ok := find(sigs, w.Verifier)
+		if !ok {
+			continue
+		}
+		if compromised, ok := t.countsFor(RoleWitness, w.Verifier.String(), size); compromised || !ok {
+			continue
+		}
+		raw, err := base64.StdEncoding.DecodeString(s.Base64)
+		if err != nil || len(raw) < 4 {
+			continue // note.Open has read it
+		}
+		out = append(out, Cosignature{
+			Witness: w.Name, Operator: t.operators[w.Name], Key: fmt.Sprintf("%s+%08x", s.Name, s.Hash),
+			Algorithm: w.Verifier.Algorithm(), Time: checkpoint.Time(raw[4:]),
+		})
+	}
+	return out
+}
+
+// A signature of the log under a checkpoint.
+type signature struct {
+	verifier    *checkpoint.Verifier
+	compromised bool
+	counts      bool // in its window
+}
+
+func (t *Trust) signed(sigs []note.Signature, size uint64) (out []signature) {
+	for _, v := range t.logs {
+		if _, ok := find(sigs, v); ok {
+			compromised, counts := t.countsFor(RoleLog, v.String(), size)
+			out = append(out, signature{v, compromised, counts})
+		}
+	}
+	return out
+}
+
+// judgeSigned demands an Ed25519 signature of the log's.
+func (t *Trust) judgeSigned(signed []signature, c Checkpoint) error {
+	err := errors.New("checkpoint: no Ed25519 signature of the log")
+	for _, s := range signed {
+		if s.verifier.Algorithm() != checkpoint.Ed25519 {
+			continue
+		}
+		if s.counts && (!s.compromised || c.Witnessed && t.NeedsWitnesses()) {
+			return nil
+		}
+		err = fmt.Errorf("checkpoint: %w", &WindowError{t.windows[windowed{RoleLog, s.verifier.String()}], c.Size})
+	}
+	return err
+}
+
+// missing says what policy demands beyond, or "".
+func (t *Trust) missing(cosigned []Cosignature, signed []signature) string {
+	if !t.met(cosigned, func(Cosignature) bool { return true }) {
+		return fmt.Sprintf("the quorum %q is not met: %s", t.policy.Quorum, names(cosigned))
+	}
+	for _, r := range t.Require {
+		if t.before(cosigned, r.From) {
+			continue
+		}
+		day := r.From.Format(dateLayout)
+		if !slices.ContainsFunc(signed, func(s signature) bool { return s.counts && s.verifier.Algorithm().PostQuantum() }) {
+			return fmt.Sprintf("from %s on the log signs with %s as well, and this is not shown to be older", day, r.Algorithm)
+		}
+		if !t.met(cosigned, func(c Cosignature) bool { return c.Algorithm.PostQuantum() }) {
+			return fmt.Sprintf("from %s on the quorum is one of %s, and this is not shown to be older", day, r.Algorithm)
+		}
+	}
+	return ""
+}
+
+func (t *Trust) met(cosigned []Cosignature, counts func(Cosignature) bool) bool {
+	return t.policy.Satisfied(func(w string) bool {
+		return slices.ContainsFunc(cosigned, func(c Cosignature) bool { return c.Witness == w && counts(c) })
+	})
+}
+
+// before tells whether a quorum dates the checkpoint before a day. Without witnesses nothing does.
+func (t *Trust) before(cosigned []Cosignature, day time.Time) bool {
+	return t.NeedsWitnesses() && t.met(cosigned, func(c Cosignature) bool { return c.Time < uint64(day.Unix()) })
+}
+
+func names(cosigned []Cosignature) string {
+	if len(cosigned) == 0 {
+		return "no pinned witness has cosigned"
+	}
+	s := "cosigned by"
+	for i, c := range cosigned {
+		if i > 0 {
+			s += ","
+		}
+		s += " " + c.Witness
+	}
+	return s + " alone"
 }

@@ -1,202 +1,358 @@
-// Package trust holds what a verifier pins: the keys of a log and of the enrollers it believes, in one small file that is
-// itself pinned by its hash. A verdict follows from this file and the evidence, never from a server's word, a clock or the
-// network.
+// Package trust holds what a verifier pins: the keys of a log, of its witnesses and of the enrollers it believes, with the
+// part of the log that each of them counts for, in one file that is itself pinned by its hash. A verdict follows from this
+// file and the evidence, never from a server's word, a clock or the network.
 //
-//	steno/trust/v1
-//	log log.acme.example/prod+d1c2b3a4+AQ…
+//	steno/trust/v2
+//	version 2
+//	previous q0hY2CT34+N0/8rG+SS5VVmFP53+eGYSqBLWmPSIjMk=
+//	threshold 2
+//	signer acme/compliance/ada+…
+//	signer acme/compliance/grace+…
 //	received log.acme.example/prod/received+01020304+/3N0…
 //	system log.acme.example/prod/system+aabbccdd+AQ…
 //	enroller acme/enroller+99887766+AQ…
+//	operator auditor.example w1 w1-pq
+//	operator bank.example w2
+//	window enroller acme/enroller+99887766+AQ… 0 500000
+//	require ml-dsa-44 2028-01-01
+//	policy
+//	log log.acme.example/prod+d1c2b3a4+AQ…
+//	witness w1 auditor.example/w1+… https://witness.auditor.example/
+//	witness w1-pq auditor.example/w1+…
+//	witness w2 bank.example/witness+…
+//	group auditor any w1 w1-pq
+//	group two all auditor w2
+//	quorum two
 //
-// Each line names one verifier key (golang.org/x/mod/sumdb/note). There are one log key, whose name is the log's origin, and
-// one or more of each other kind. Lines stand in the order above, keys of a kind in ascending order, each once: one set of
-// keys has one spelling and so one hash. docs/spec/trust.md is the specification.
+// What follows the line "policy" is a tlog-policy (https://c2sp.org/tlog-policy), byte for byte. docs/spec/trust.md is the
+// specification. Version 1 of the format, which has no witnesses, is read too: what was pinned stays readable.
 package trust
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 )
 
 const (
-	formatLine = "steno/trust/v1"
-	maxFile    = 64 << 10 // bytes
-	maxKeys    = 64       // of a kind
+	formatLine = "steno/trust/v2"
+	oldLine    = "steno/trust/v1"
+	policyLine = "policy"
+	// MaxFile is the greatest length of a trust file: an ML-DSA-44 key takes 1.8 kB.
+	MaxFile = 256 << 10
+	maxFile = MaxFile
+	maxKeys = 64 // of a kind
 )
 
-// Trust is a parsed trust file.
-type Trust struct {
-	Origin    string
-	Log       string   // verifier keys
-	Received  []string // of the log's receipts
-	System    []string // of system sessions
+// Config is what a trust file says.
+type Config struct {
+	Version   uint64            // from 1; 0 stands for a file of format version 1
+	Previous  [sha256.Size]byte // digest of the file of Version − 1; zeros for version 1
+	Threshold int               // how many of Signers an update needs; 0 if there are none
+	Signers   []string          // verifier keys (Ed25519) of those who may update the file: never the log's operator
+	Received  []string          // verifier keys of the log's receipts
+	System    []string          // of its system sessions
 	Enrollers []string
+	Operators []Operator // of all the policy's witnesses
+	Windows   []Window
+	Require   []Requirement
+	Policy    []byte // a tlog-policy; its logs are the keys of the one log
+}
 
-	log       note.Verifier
+// An Operator runs witnesses. Cosignatures of one operator never count twice: if it has several keys, they are the members
+// of one group of the policy.
+type Operator struct {
+	Name      string
+	Witnesses []string // names in the policy, ascending
+}
+
+// A Requirement is a kind of signature that checkpoints need from a day on, in addition to Ed25519.
+type Requirement struct {
+	Algorithm string    // ml-dsa-44
+	From      time.Time // midnight in UTC
+}
+
+// requireMLDSA is the one algorithm that can be required.
+const requireMLDSA = "ml-dsa-44"
+
+// Trust is a parsed trust file. It does not change.
+type Trust struct {
+	Config
+	Origin string
+	Log    string // the first Ed25519 verifier key of the log's
+
+	raw       []byte
+	policy    *Policy
+	logs      []*checkpoint.Verifier
 	received  note.Verifiers
 	system    note.Verifiers
 	enrollers note.Verifiers
+	signers   note.Verifiers
+	operators map[string]string // operator by witness
+	windows   map[windowed]Window
 }
 
-// New checks keys and makes the trust of them.
+// New makes the trust in a log without witnesses. Its keys are verifier keys.
 func New(log string, received, system, enrollers []string) (*Trust, error) {
-	t := &Trust{Log: log, Received: slices.Clone(received), System: slices.Clone(system), Enrollers: slices.Clone(enrollers)}
-	for _, keys := range [][]string{t.Received, t.System, t.Enrollers} {
-		slices.Sort(keys)
-	}
-	return t, t.load()
+	return Make(Config{Version: 1, Received: received, System: system, Enrollers: enrollers, Policy: []byte("log " + log + "\nquorum none\n")})
 }
 
-// Parse reads a trust file. It accepts exactly what Marshal writes.
+// Make checks a configuration and writes the file of it.
+func Make(c Config) (*Trust, error) {
+	c.order()
+	return Parse(c.marshal())
+}
+
+// order puts what has no order of its own into the one that the file has.
+func (c *Config) order() {
+	for _, keys := range []*[]string{&c.Signers, &c.Received, &c.System, &c.Enrollers} {
+		*keys = slices.Sorted(slices.Values(*keys))
+	}
+	c.Operators = slices.Clone(c.Operators)
+	for i, o := range c.Operators {
+		c.Operators[i].Witnesses = slices.Sorted(slices.Values(o.Witnesses))
+	}
+	slices.SortFunc(c.Operators, func(a, b Operator) int { return strings.Compare(a.Name, b.Name) })
+	c.Windows = slices.Clone(c.Windows)
+	slices.SortFunc(c.Windows, func(a, b Window) int { return strings.Compare(a.line(), b.line()) })
+	c.Require = slices.Clone(c.Require)
+	slices.SortFunc(c.Require, func(a, b Requirement) int { return strings.Compare(a.line(), b.line()) })
+}
+
+// Parse reads a trust file in its one spelling.
 func Parse(b []byte) (*Trust, error) {
 	if len(b) > maxFile {
 		return nil, fmt.Errorf("trust file of %d bytes, at most %d", len(b), maxFile)
 	}
-	lines := strings.Split(string(b), "\n")
-	if lines[0] != formatLine {
-		return nil, fmt.Errorf("trust file, line 1: not %q", formatLine)
+	var c Config
+	var err error
+	first, _, _ := strings.Cut(string(b), "\n")
+	switch first {
+	case formatLine:
+		c, err = read(string(b))
+	case oldLine:
+		c, err = readOld(string(b))
+	default:
+		err = fmt.Errorf("line 1: not %q", formatLine)
 	}
-	t := &Trust{}
-	for i, line := range lines[1:] {
-		kind, key, _ := strings.Cut(line, " ")
-		switch kind {
-		case "log":
-			if t.Log != "" {
-				return nil, fmt.Errorf("trust file, line %d: a second log", i+2)
-			}
-			t.Log = key
-		case "received":
-			t.Received = append(t.Received, key)
-		case "system":
-			t.System = append(t.System, key)
-		case "enroller":
-			t.Enrollers = append(t.Enrollers, key)
-		case "":
-			if i != len(lines)-2 {
-				return nil, fmt.Errorf("trust file, line %d: empty line", i+2)
-			}
-		default:
-			return nil, fmt.Errorf("trust file, line %d: begins with none of log, received, system, enroller", i+2)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("trust file: %w", err)
 	}
+	t := &Trust{Config: c, raw: slices.Clone(b)}
 	if err := t.load(); err != nil {
-		return nil, err
-	}
-	if string(t.Marshal()) != string(b) {
-		return nil, errors.New("trust file: lines are not in order, each key once, each line ended by one line feed")
+		return nil, fmt.Errorf("trust file: %w", err)
 	}
 	return t, nil
 }
 
+// load makes the keys of their spellings, and checks what must hold between them.
 func (t *Trust) load() error {
 	var err error
-	if t.log, err = entry.NewVerifier(t.Log); err != nil {
-		return fmt.Errorf("trust file: log key: %w", err)
+	if t.policy, err = ParsePolicy(t.Policy); err != nil {
+		return err
 	}
-	t.Origin = t.log.Name()
+	if err := t.loadLogs(); err != nil {
+		return err
+	}
+	if t.received, err = verifiers("received", 1, t.Received, entry.NewReceivedVerifier, entry.ReceivedName(t.Origin)); err != nil {
+		return err
+	}
+	if t.system, err = verifiers("system", 1, t.System, entry.NewVerifier, ""); err != nil {
+		return err
+	}
+	if t.enrollers, err = verifiers("enroller", 1, t.Enrollers, entry.NewVerifier, ""); err != nil {
+		return err
+	}
+	if t.signers, err = verifiers("signer", 0, t.Signers, entry.NewVerifier, ""); err != nil {
+		return err
+	}
+	if t.Threshold > len(t.Signers) || (t.Threshold == 0) != (len(t.Signers) == 0) {
+		return fmt.Errorf("threshold %d of %d signers", t.Threshold, len(t.Signers))
+	}
+	for _, check := range []func() error{t.checkPoints, t.checkOperators, t.loadWindows, t.checkRequirements} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadLogs takes the policy's logs. To the policy any of them suffices, of whatever log; here they are the keys of one.
+func (t *Trust) loadLogs() error {
+	for i, l := range t.policy.Logs {
+		v := l.Verifier
+		if i == 0 {
+			t.Origin = v.Name()
+		}
+		// SPEC: tlog-policy: the log's key name MUST correspond to the log's origin line.
+		if v.Name() != t.Origin {
+			return fmt.Errorf("keys of two logs, %q and %q: a trust file is of one", t.Origin, v.Name())
+		}
+		if t.Log == "" && v.Algorithm() == checkpoint.Ed25519 {
+			t.Log = v.String()
+		}
+		t.logs = append(t.logs, v)
+	}
+	if t.Log == "" {
+		return errors.New("the policy has no Ed25519 key of the log")
+	}
 	if err := entry.CheckOrigin(t.Origin); err != nil {
-		return fmt.Errorf("trust file: the log key's name is no origin: %w", err)
+		return fmt.Errorf("the log key's name is no origin: %w", err)
 	}
-	if t.received, err = verifiers("received", t.Received, entry.NewReceivedVerifier, entry.ReceivedName(t.Origin)); err != nil {
-		return err
-	}
-	if t.system, err = verifiers("system", t.System, entry.NewVerifier, ""); err != nil {
-		return err
-	}
-	if t.enrollers, err = verifiers("enroller", t.Enrollers, entry.NewVerifier, ""); err != nil {
-		return err
-	}
-	return t.checkPoints()
+	return nil
 }
 
 // checkPoints refuses a public key that stands twice, under whatever names: an enroller that is the log would be the
 // operator vouching for itself, and a key for two purposes can be made to sign for the other.
 func (t *Trust) checkPoints() error {
 	seen := map[string]bool{}
-	for _, k := range slices.Concat([]string{t.Log}, t.Received, t.System, t.Enrollers) {
-		raw, err := base64.StdEncoding.DecodeString(strings.SplitN(k, "+", 3)[2])
-		if err != nil || len(raw) < ed25519.PublicKeySize {
-			return errors.New("trust file: a key without a point") // each was read before
+	take := func(public string) error {
+		if seen[public] {
+			return errors.New("one public key stands in two lines")
 		}
-		point := string(raw[len(raw)-ed25519.PublicKeySize:])
-		if seen[point] {
-			return errors.New("trust file: one public key stands in two lines")
+		seen[public] = true
+		return nil
+	}
+	for _, v := range t.logs {
+		if err := take(string(v.PublicKey())); err != nil {
+			return err
 		}
-		seen[point] = true
+	}
+	for _, w := range t.policy.Witnesses {
+		if err := take(string(w.Verifier.PublicKey())); err != nil {
+			return err
+		}
+	}
+	for _, k := range slices.Concat(t.Received, t.System, t.Enrollers, t.Signers) {
+		point, err := pointOf(k)
+		if err == nil {
+			err = take(point)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func verifiers(kind string, keys []string, read func(string) (note.Verifier, error), name string) (note.Verifiers, error) {
-	if len(keys) == 0 || len(keys) > maxKeys {
-		return nil, fmt.Errorf("trust file: %d %s keys, 1 to %d are needed", len(keys), kind, maxKeys)
+// checkOperators makes sure that every witness has an operator, and that none has two votes.
+func (t *Trust) checkOperators() error {
+	t.operators = map[string]string{}
+	for i, o := range t.Operators {
+		if err := checkpoint.CheckName(o.Name); err != nil {
+			return fmt.Errorf("operator %q: %w", o.Name, err)
+		}
+		if i > 0 && t.Operators[i-1].Name >= o.Name || !slices.IsSorted(o.Witnesses) || len(o.Witnesses) == 0 {
+			return errors.New("operators and their witnesses are not in ascending order, each once")
+		}
+		for _, w := range o.Witnesses {
+			if _, ok := t.policy.witnesses[w]; !ok || t.operators[w] != "" {
+				return fmt.Errorf("operator %q: %q is no witness of the policy, or has an operator already", o.Name, w)
+			}
+			t.operators[w] = o.Name
+		}
+		if len(o.Witnesses) > 1 && !t.policy.oneGroup(o.Witnesses) {
+			return fmt.Errorf("operator %q has several witnesses, and they are not the members of one group: its word would count twice", o.Name)
+		}
+	}
+	for _, w := range t.policy.Witnesses {
+		if t.operators[w.Name] == "" {
+			return fmt.Errorf("witness %q has no operator", w.Name)
+		}
+	}
+	return nil
+}
+
+// oneGroup tells whether names are exactly the members of one group.
+func (p *Policy) oneGroup(names []string) bool {
+	return slices.ContainsFunc(p.Groups, func(g Group) bool {
+		return slices.Equal(slices.Sorted(slices.Values(g.Members)), names)
+	})
+}
+
+func (t *Trust) checkRequirements() error {
+	for i, r := range t.Require {
+		if r.Algorithm != requireMLDSA || i > 0 {
+			return fmt.Errorf("only %s can be required, once", requireMLDSA)
+		}
+		if !slices.ContainsFunc(t.logs, func(v *checkpoint.Verifier) bool { return v.Algorithm().PostQuantum() }) {
+			return fmt.Errorf("%s is required, and the log has no such key", r.Algorithm)
+		}
+		pq := func(w string) bool {
+			return t.policy.Witnesses[t.policy.witnesses[w]].Verifier.Algorithm().PostQuantum()
+		}
+		if !t.policy.Satisfied(pq) {
+			return fmt.Errorf("%s is required, and the witnesses that have such keys can't make the quorum", r.Algorithm)
+		}
+	}
+	return nil
+}
+
+func verifiers(kind string, least int, keys []string, read func(string) (note.Verifier, error), name string) (note.Verifiers, error) {
+	if len(keys) < least || len(keys) > maxKeys {
+		return nil, fmt.Errorf("%d %s keys, %d to %d are needed", len(keys), kind, least, maxKeys)
 	}
 	var vs []note.Verifier
 	for i, k := range keys {
 		v, err := read(k)
 		if err != nil {
-			return nil, fmt.Errorf("trust file: %s key %d: %w", kind, i+1, err)
+			return nil, fmt.Errorf("%s key %d: %w", kind, i+1, err)
 		}
 		if name != "" && v.Name() != name {
-			return nil, fmt.Errorf("trust file: %s key %d is not named %s", kind, i+1, name)
+			return nil, fmt.Errorf("%s key %d is not named %s", kind, i+1, name)
 		}
 		if i > 0 && keys[i-1] >= k {
-			return nil, fmt.Errorf("trust file: %s keys are not in ascending order, each once", kind)
+			return nil, fmt.Errorf("%s keys are not in ascending order, each once", kind)
 		}
 		vs = append(vs, v)
 	}
 	list := note.VerifierList(vs...)
 	for i, v := range vs { // two keys under one name and key ID would make every signature ambiguous
 		if _, err := list.Verifier(v.Name(), v.KeyHash()); err != nil {
-			return nil, fmt.Errorf("trust file: %s key %d: %w", kind, i+1, err)
+			return nil, fmt.Errorf("%s key %d: %w", kind, i+1, err)
 		}
 	}
 	return list, nil
 }
 
-// Marshal writes the file.
-func (t *Trust) Marshal() []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nlog %s\n", formatLine, t.Log)
-	for _, kind := range []struct {
-		word string
-		keys []string
-	}{{"received", t.Received}, {"system", t.System}, {"enroller", t.Enrollers}} {
-		for _, k := range kind.keys {
-			fmt.Fprintf(&b, "%s %s\n", kind.word, k)
-		}
-	}
-	return []byte(b.String())
+// Marshal is the file.
+func (t *Trust) Marshal() []byte { return slices.Clone(t.raw) }
+
+// Digest is the SHA-256 of the file, as sha256sum prints it: what is read out over the telephone.
+func (t *Trust) Digest() [sha256.Size]byte { return sha256.Sum256(t.raw) }
+
+// LogVerifiers are the log's keys, in the policy's order, whatever their windows.
+func (t *Trust) LogVerifiers() []*checkpoint.Verifier { return slices.Clone(t.logs) }
+
+// A Witness is one of the policy's.
+type Witness struct {
+	Name     string // in the policy
+	Operator string
+	URL      string // of the policy; may be empty
+	Verifier *checkpoint.Verifier
 }
 
-// Digest is the SHA-256 of the file: what is read out over the telephone.
-func (t *Trust) Digest() [32]byte { return sha256.Sum256(t.Marshal()) }
-
-// Anchors are the keys by which entries are judged.
-func (t *Trust) Anchors() entry.Anchors {
-	return entry.Anchors{Origin: t.Origin, Enrollers: t.enrollers, System: t.system}
+// Witnesses are the policy's, in its order.
+func (t *Trust) Witnesses() []Witness {
+	var out []Witness
+	for _, w := range t.policy.Witnesses {
+		out = append(out, Witness{w.Name, t.operators[w.Name], w.URL, w.Verifier})
+	}
+	return out
 }
 
-// LogVerifier is the key that signs checkpoints.
-func (t *Trust) LogVerifier() note.Verifier { return t.log }
+// NeedsWitnesses tells whether checkpoints need cosignatures.
+func (t *Trust) NeedsWitnesses() bool { return t.policy.Quorum != quorumNone }
 
-// VerifyReceived checks an entry's receipt with the pinned key that it names.
-func (t *Trust) VerifyReceived(e *entry.Entry) error {
-	v := note.Verifier(nil)
-	if e.Received != nil {
-		v, _ = t.received.Verifier(e.Received.Name, e.Received.Hash)
-	}
-	if v == nil { // let the entry say which: no receipt, or one by a stranger
-		v, _ = entry.NewReceivedVerifier(t.Received[0])
-	}
-	return e.VerifyReceived(v)
+// CanReach tells whether cosignatures of the named witnesses would make the quorum.
+func (t *Trust) CanReach(names []string) bool {
+	return t.policy.Satisfied(func(w string) bool { return slices.Contains(names, w) })
 }

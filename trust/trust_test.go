@@ -65,9 +65,9 @@ func TestFileHasOneSpelling(t *testing.T) {
 	s := string(b)
 	lines := strings.SplitAfter(s, "\n")
 	for name, bad := range map[string]string{
-		"version":           strings.Replace(s, "/v1", "/v2", 1),
+		"version":           strings.Replace(s, "/v2", "/v3", 1),
 		"no final newline":  strings.TrimSuffix(s, "\n"),
-		"two newlines":      s + "\n",
+		"two newlines":      strings.Replace(s, "\nreceived", "\n\nreceived", 1),
 		"carriage return":   strings.Replace(s, "\n", "\r\n", 1),
 		"unknown line":      s + "witness x\n",
 		"key twice":         s + lines[4],
@@ -78,7 +78,7 @@ func TestFileHasOneSpelling(t *testing.T) {
 		"upper-case key ID": strings.Replace(s, strings.Split(lines[4], "+")[1], "ABCDEF01", 1),
 		"return in a key":   s[:len(s)-2] + "\r" + s[len(s)-2:],
 		"return in another": strings.Replace(s, "\nreceived ", "\r\nreceived ", 1),
-		"double space":      strings.Replace(s, "log ", "log  ", 1),
+		"double space":      strings.Replace(s, "enroller ", "enroller  ", 1),
 	} {
 		if _, err := trust.Parse([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted", name)
