@@ -1,0 +1,522 @@
+package witness_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/stenolog/steno/checkpoint"
+	"github.com/stenolog/steno/witness"
+)
+
+const askedOrigin = "log.asked.example"
+
+var askedAt = time.Unix(1_800_000_000, 0)
+
+// An askingLog is a tree that grows, with its keys.
+type askingLog struct {
+	t       testing.TB
+	signers []*checkpoint.Signer
+	hashes  []tlog.Hash
+	size    int64
+}
+
+func newAskingLog(t testing.TB, leaves ...string) *askingLog {
+	t.Helper()
+	l := &askingLog{t: t, signers: []*checkpoint.Signer{clientKey(t, checkpoint.Ed25519, askedOrigin)}}
+	l.grow(leaves...)
+	return l
+}
+
+// fork is another tree of the same keys.
+func (l *askingLog) fork(leaves ...string) *askingLog {
+	f := &askingLog{t: l.t, signers: l.signers}
+	f.grow(leaves...)
+	return f
+}
+
+func (l *askingLog) grow(leaves ...string) {
+	for _, leaf := range leaves {
+		h, err := tlog.StoredHashes(l.size, []byte(leaf), l.reader())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.hashes = append(l.hashes, h...)
+		l.size++
+	}
+}
+
+func (l *askingLog) reader() tlog.HashReader {
+	return tlog.HashReaderFunc(func(at []int64) (out []tlog.Hash, err error) {
+		for _, i := range at {
+			out = append(out, l.hashes[i])
+		}
+		return out, nil
+	})
+}
+
+func (l *askingLog) note(size int64) []byte {
+	l.t.Helper()
+	root := tlog.Hash(checkpoint.EmptyRoot())
+	if size > 0 {
+		var err error
+		if root, err = tlog.TreeHash(size, l.reader()); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	text := checkpoint.Checkpoint{Origin: askedOrigin, Size: uint64(size), Root: root}.Text()
+	var signers []note.Signer
+	for _, s := range l.signers {
+		signers = append(signers, s)
+	}
+	msg, err := note.Sign(&note.Note{Text: text}, signers...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return msg
+}
+
+func (l *askingLog) prove(size int64) func(context.Context, uint64) ([][32]byte, error) {
+	return func(_ context.Context, from uint64) (out [][32]byte, err error) {
+		p, err := tlog.ProveTree(size, int64(from), l.reader())
+		for _, h := range p {
+			out = append(out, h)
+		}
+		return out, err
+	}
+}
+
+func (l *askingLog) verifiers() (vs []*checkpoint.Verifier) {
+	for _, s := range l.signers {
+		vs = append(vs, s.Verifier())
+	}
+	return vs
+}
+
+func clientKey(t testing.TB, a checkpoint.Algorithm, name string) *checkpoint.Signer {
+	t.Helper()
+	skey, _, err := checkpoint.GenerateKey(a, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := checkpoint.NewSigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func textOf(msg []byte) string {
+	return string(msg[:bytes.Index(msg, []byte("\n\n"))+1])
+}
+
+// cosign is what an honest witness answers.
+func cosign(t testing.TB, s *checkpoint.Signer, msg []byte, at time.Time) string {
+	t.Helper()
+	sig, err := s.SignAt([]byte(textOf(msg)), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(checkpoint.SignatureLine(s.Name(), s.KeyHash(), sig))
+}
+
+// A peer is a witness that answers what it is told, whatever it is asked.
+type peer struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []witness.Request
+	add      func(w http.ResponseWriter, req witness.Request, n int)
+	latest   func(w http.ResponseWriter)
+}
+
+func newPeer(t testing.TB) *peer {
+	p := &peer{latest: func(w http.ResponseWriter) { w.WriteHeader(404) }}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /w/add-checkpoint", func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		req, err := witness.ParseRequest(b)
+		if err != nil {
+			t.Errorf("request %q: %v", b, err)
+		}
+		p.mu.Lock()
+		p.requests = append(p.requests, req)
+		n := len(p.requests)
+		p.mu.Unlock()
+		p.add(w, req, n)
+	})
+	mux.HandleFunc("GET /w/"+checkpoint.OriginHash(askedOrigin)+"/checkpoint", func(w http.ResponseWriter, _ *http.Request) { p.latest(w) })
+	p.Server = httptest.NewServer(mux)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *peer) olds() (sizes []uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.requests {
+		sizes = append(sizes, r.Old)
+	}
+	return sizes
+}
+
+func newClient(t testing.TB, p *peer, l *askingLog, keys ...*checkpoint.Signer) *witness.Client {
+	t.Helper()
+	c := witness.ClientConfig{Name: "w1", URL: p.URL + "/w/", Log: l.verifiers(), Origin: askedOrigin, Now: func() time.Time { return askedAt }}
+	for _, k := range keys {
+		c.Verifiers = append(c.Verifiers, k.Verifier())
+	}
+	cl, err := witness.NewClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cl
+}
+
+func say(s string) func(http.ResponseWriter, witness.Request, int) {
+	return func(w http.ResponseWriter, _ witness.Request, _ int) { io.WriteString(w, s) }
+}
+
+func conflict(w http.ResponseWriter, size string) {
+	w.Header().Set("Content-Type", "text/x.tlog.size")
+	w.WriteHeader(409)
+	io.WriteString(w, size)
+}
+
+func show(msg []byte) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) { w.Write(msg) }
+}
+
+func TestClientKeepsWhatItsKeysCosigned(t *testing.T) {
+	l := newAskingLog(t, "a", "b", "c")
+	ed, pq, stranger := clientKey(t, checkpoint.CosignatureEd25519, "w/1"), clientKey(t, checkpoint.CosignatureMLDSA44, "w/1"), clientKey(t, checkpoint.CosignatureEd25519, "stranger")
+	p := newPeer(t)
+	msg := l.note(3)
+	honest := cosign(t, ed, msg, askedAt) + cosign(t, pq, msg, askedAt)
+	p.add = say(cosign(t, stranger, l.note(2), askedAt) + honest + cosign(t, ed, msg, askedAt.Add(time.Second)))
+	c := newClient(t, p, l, ed, pq)
+	for range 2 {
+		lines, err := c.AddCheckpoint(t.Context(), 3, msg, l.prove(3))
+		if err != nil || string(lines) != honest {
+			t.Fatalf("got %q, %v", lines, err)
+		}
+	}
+	if !bytes.Equal(p.requests[0].Note, msg) {
+		t.Errorf("sent %q", p.requests[0].Note)
+	}
+	if got := p.olds(); !slices.Equal(got, []uint64{0, 3}) { // it remembers
+		t.Errorf("asked from %v", got)
+	}
+}
+
+// Each answer is refused, says why, and what the witness wrote is in the error only escaped.
+func TestClientRefusesAnswer(t *testing.T) {
+	l := newAskingLog(t, "a", "b", "c")
+	key, other := clientKey(t, checkpoint.CosignatureEd25519, "w/1"), clientKey(t, checkpoint.CosignatureEd25519, "w/2")
+	msg := l.note(3)
+	good := cosign(t, key, msg, askedAt)
+	timeZero := func() string {
+		sig, err := key.SignAt([]byte(textOf(msg)), time.Unix(1, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary.BigEndian.PutUint64(sig, 0)
+		return string(checkpoint.SignatureLine(key.Name(), key.KeyHash(), sig))
+	}
+	raw := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	status := func(code int) func(http.ResponseWriter, witness.Request, int) {
+		return func(w http.ResponseWriter, _ witness.Request, _ int) {
+			w.WriteHeader(code)
+			io.WriteString(w, good)
+		}
+	}
+	for name, x := range map[string]struct {
+		add  func(http.ResponseWriter, witness.Request, int)
+		says string
+	}{
+		"empty":                    {say(""), "no sequence of signature lines"},
+		"no line feed":             {say(strings.TrimSuffix(good, "\n")), "no sequence of signature lines"},
+		"a blank line":             {say(good + "\n"), "no signature"},
+		"a text before":            {say("evil\n" + good), "no signature"},
+		"not UTF-8":                {say(good + "— w\xff AAAAAAAA\n"), "no sequence of signature lines"},
+		"control characters":       {say(good + "— w\x1b[2J AAAAAAAA\n"), "malformed"},
+		"carriage return":          {say(strings.Replace(good, "\n", "\r\n", 1)), "malformed"},
+		"signature of three bytes": {say(good + "— x " + raw("abc") + "\n"), "malformed"},
+		"101 signatures":           {say(good + manyLines(100)), "malformed"},
+		"oversize":                 {say(strings.Repeat(good, 200)), "longer than 16384 bytes"},
+		"unknown keys alone":       {say(cosign(t, other, msg, askedAt)), "no signature by a key"},
+		"another checkpoint's":     {say(cosign(t, key, l.note(2), askedAt)), "not one of this checkpoint"},
+		"a good one and another":   {say(cosign(t, key, l.note(2), askedAt) + good), "not one of this checkpoint"},
+		"time zero":                {say(timeZero()), "has no time"},
+		"in the future":            {say(cosign(t, key, msg, askedAt.Add(5*time.Minute+time.Second))), "clock and ours differ"},
+		"in the year 300,000,000":  {say(cosign(t, key, msg, time.Unix(1<<53, 0))), "second 9007199254740992"},
+		"an hour ago":              {say(cosign(t, key, msg, askedAt.Add(-time.Hour-time.Second))), "clock and ours differ"},
+		"another status":           {status(201), "status 201"},
+		"forbidden":                {status(403), "status 403 (Forbidden)"},
+		"a redirect": {func(w http.ResponseWriter, _ witness.Request, _ int) {
+			w.Header().Set("Location", "/w/elsewhere")
+			w.WriteHeader(307)
+		}, "redirects (status 307)"},
+		"no HTTP":                         {hijacked("\x1b[2J\xff\nGET / evil"), "malformed HTTP response"},
+		"a header that is none":           {hijacked("HTTP/1.1 200 OK\r\n\x1b[31mevil\r\n\r\n"), "malformed MIME"},
+		"headers without end":             {hijacked("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 10000)), "headers exceeded"},
+		"conflict of another type":        {func(w http.ResponseWriter, _ witness.Request, _ int) { w.WriteHeader(409); io.WriteString(w, "2\n") }, "text/x.tlog.size"},
+		"conflict without line feed":      {func(w http.ResponseWriter, _ witness.Request, _ int) { conflict(w, "2") }, "no size"},
+		"conflict with leading zero":      {func(w http.ResponseWriter, _ witness.Request, _ int) { conflict(w, "02\n") }, "no size"},
+		"conflict with 2^63":              {func(w http.ResponseWriter, _ witness.Request, _ int) { conflict(w, "9223372036854775808\n") }, "no size"},
+		"conflict with an endless number": {func(w http.ResponseWriter, _ witness.Request, _ int) { conflict(w, strings.Repeat("1", 100)) }, "longer than 32 bytes"},
+		"conflict with what was asked":    {func(w http.ResponseWriter, _ witness.Request, _ int) { conflict(w, "0\n") }, "from which it was asked"},
+		"another size each time":          {func(w http.ResponseWriter, _ witness.Request, n int) { conflict(w, fmt.Sprintf("%d\n", 1+n%2)) }, "another size 3 times"},
+		"unprocessable":                   {status(422), "status 422"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t)
+			p.add = x.add
+			lines, err := newClient(t, p, l, key).AddCheckpoint(t.Context(), 3, msg, l.prove(3))
+			if err == nil || lines != nil || !strings.Contains(err.Error(), x.says) {
+				t.Fatalf("got %q, %v; want an error with %q", lines, err, x.says)
+			}
+			if strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r == '\ufffd' }) || len(err.Error()) > 600 {
+				t.Errorf("error is not plain: %q", err)
+			}
+			var ahead *witness.AheadError
+			if errors.As(err, &ahead) || len(p.requests) > 3 {
+				t.Errorf("%v after %d requests", err, len(p.requests))
+			}
+		})
+	}
+}
+
+func manyLines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "— x %s\n", base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(i))))
+	}
+	return b.String()
+}
+
+// hijacked answers with raw bytes.
+func hijacked(s string) func(http.ResponseWriter, witness.Request, int) {
+	return func(w http.ResponseWriter, _ witness.Request, _ int) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(conn, s)
+		conn.Close()
+	}
+}
+
+func TestClientEndsWithItsContext(t *testing.T) {
+	l := newAskingLog(t, "a")
+	p := newPeer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	p.add = func(w http.ResponseWriter, _ witness.Request, _ int) { // begins to answer, and never ends
+		io.WriteString(w, "— w")
+		w.(http.Flusher).Flush()
+		cancel()
+		<-done
+	}
+	_, err := newClient(t, p, l, clientKey(t, checkpoint.CosignatureEd25519, "w")).AddCheckpoint(ctx, 1, l.note(1), l.prove(1))
+	close(done)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+func TestClientTellsWhatMayPass(t *testing.T) {
+	l := newAskingLog(t, "a")
+	for status, want := range map[int]bool{429: true, 500: true, 502: true, 503: true, 400: false, 403: false, 413: false} {
+		p := newPeer(t)
+		p.add = func(w http.ResponseWriter, _ witness.Request, _ int) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(status)
+		}
+		_, err := newClient(t, p, l, clientKey(t, checkpoint.CosignatureEd25519, "w")).AddCheckpoint(t.Context(), 1, l.note(1), l.prove(1))
+		var se *witness.StatusError
+		if !errors.As(err, &se) || se.Transient() != want || se.RetryAfter != 7*time.Second {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	p := newPeer(t)
+	p.add = func(w http.ResponseWriter, _ witness.Request, _ int) { w.WriteHeader(404) }
+	if _, err := newClient(t, p, l, clientKey(t, checkpoint.CosignatureEd25519, "w")).AddCheckpoint(t.Context(), 1, l.note(1), l.prove(1)); !errors.Is(err, witness.ErrUnknownLog) {
+		t.Error(err)
+	}
+}
+
+// A witness that has less than was thought, or more, is asked again from there.
+func TestClientProvesFromWhatTheWitnessHas(t *testing.T) {
+	l := newAskingLog(t, "a", "b", "c", "d", "e", "f", "g")
+	key := clientKey(t, checkpoint.CosignatureEd25519, "w/1")
+	p := newPeer(t)
+	has := uint64(4)
+	roots := func(n uint64) [32]byte {
+		c, err := checkpoint.Parse(textOf(l.note(int64(n))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Root
+	}
+	p.add = func(w http.ResponseWriter, req witness.Request, _ int) {
+		c, err := checkpoint.Parse(textOf(req.Note))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req.Old != has {
+			conflict(w, fmt.Sprintf("%d\n", has))
+		} else if err := checkpoint.VerifyConsistency(req.Old, c.Size, req.Proof, roots(has), c.Root); err != nil {
+			t.Error(err)
+			w.WriteHeader(422)
+		} else {
+			has = c.Size
+			io.WriteString(w, cosign(t, key, req.Note, askedAt))
+		}
+	}
+	c := newClient(t, p, l, key)
+	for _, step := range []struct {
+		size   int64
+		forced uint64 // what the witness has by then
+	}{{5, 4}, {6, 5}, {6, 6}, {7, 2}, {7, 0}} {
+		has = step.forced
+		if _, err := c.AddCheckpoint(t.Context(), uint64(step.size), l.note(step.size), l.prove(step.size)); err != nil {
+			t.Errorf("%+v: %v", step, err)
+		}
+	}
+	if want := []uint64{0, 4, 5, 6, 6, 2, 7, 0}; !slices.Equal(p.olds(), want) {
+		t.Errorf("asked from %v, want %v", p.olds(), want)
+	}
+}
+
+// What a witness shows with the log's signature, and the checkpoint to be cosigned does not extend, comes out with its note;
+// what it only claims, without; and what it shows that proves nothing changes nothing.
+func TestROLLBACK_clientTellsShownFromClaimed(t *testing.T) {
+	l := newAskingLog(t, "a", "b", "c", "d", "e")
+	fork := l.fork("a", "b", "X", "d", "e")
+	forged := newAskingLog(t, "a", "b", "c", "d", "e", "f", "g")
+	larger := func(w http.ResponseWriter, _ witness.Request, _ int) { conflict(w, "5\n") }
+	refuse := func(w http.ResponseWriter, _ witness.Request, _ int) { w.WriteHeader(422) }
+	same := func(w http.ResponseWriter, _ witness.Request, n int) { conflict(w, "4\n") } // v1.0.0 said so of another root
+	for name, x := range map[string]struct {
+		add    func(http.ResponseWriter, witness.Request, int)
+		latest func(http.ResponseWriter)
+		note   []byte // of the AheadError
+		claim  uint64 // its size, if there is no note
+	}{
+		"larger, shown":                   {larger, show(l.note(5)), l.note(5), 0},
+		"larger, of another history":      {larger, show(fork.note(5)), fork.note(5), 0},
+		"larger, not shown":               {larger, func(w http.ResponseWriter) { w.WriteHeader(404) }, nil, 5},
+		"larger, forged":                  {larger, show(forged.note(7)), nil, 5},
+		"larger, shown in rubbish":        {larger, show([]byte("\xff\x1b")), nil, 5},
+		"larger, shown without end":       {larger, func(w http.ResponseWriter) { w.Write(bytes.Repeat([]byte("a"), 70<<10)) }, nil, 5},
+		"larger, shown is what it had":    {larger, show(l.note(3)), nil, 5},
+		"larger, shown is another's":      {larger, show(bytes.Replace(l.note(5), []byte(askedOrigin+"\n"), []byte("other.example\n"), 1)), nil, 5},
+		"same size, other root":           {refuse, show(fork.note(4)), fork.note(4), 0},
+		"same size, other root, by a 409": {same, show(fork.note(4)), fork.note(4), 0},
+		"smaller, other root":             {refuse, show(fork.note(3)), fork.note(3), 0},
+		"smaller, of one history":         {refuse, show(l.note(3)), nil, 0},
+		"smaller, before the fork":        {refuse, show(fork.note(2)), nil, 0},
+		"the same":                        {refuse, show(l.note(4)), nil, 0},
+		"refused, larger shown":           {refuse, show(l.note(5)), l.note(5), 0},
+		"refused, larger forged":          {refuse, show(forged.note(7)), nil, 0},
+		"empty tree":                      {refuse, show(l.note(0)), nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t)
+			p.add, p.latest = x.add, x.latest
+			_, err := newClient(t, p, l, clientKey(t, checkpoint.CosignatureEd25519, "w")).AddCheckpoint(t.Context(), 4, l.note(4), l.prove(4))
+			var ahead *witness.AheadError
+			if got := errors.As(err, &ahead); err == nil || got != (x.note != nil || x.claim > 0) {
+				t.Fatalf("got %v", err)
+			}
+			if ahead != nil && (!bytes.Equal(ahead.Note, x.note) || x.note == nil && ahead.Size != x.claim || ahead.Size == 0) {
+				t.Errorf("got size %d, note %q", ahead.Size, ahead.Note)
+			}
+		})
+	}
+}
+
+func TestClientShowsLatest(t *testing.T) {
+	l := newAskingLog(t, "a", "b")
+	key := clientKey(t, checkpoint.CosignatureEd25519, "w/1")
+	msg := append(l.note(2), cosign(t, key, l.note(2), askedAt)...)
+	for name, x := range map[string]struct {
+		latest func(http.ResponseWriter)
+		says   string
+	}{
+		"good":        {show(msg), ""},
+		"redirect":    {func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(302) }, "redirects"},
+		"rubbish":     {show([]byte("evil\x1b\n")), "no signed note"},
+		"not a tree":  {show(bytes.Replace(msg, []byte("\n2\n"), []byte("\n02\n"), 1)), "decimal"},
+		"another log": {show(bytes.Replace(msg, []byte(askedOrigin+"\n"), []byte("other\n"), 1)), "another log"},
+		"too long":    {show(append(bytes.Clone(msg), bytes.Repeat([]byte("— a "), 20<<10)...)), "longer than 65536"},
+		"away":        {func(w http.ResponseWriter) { w.WriteHeader(503) }, "status 503"},
+	} {
+		p := newPeer(t)
+		p.latest = x.latest
+		got, err := newClient(t, p, l, key).Latest(t.Context(), askedOrigin)
+		if x.says == "" && (err != nil || !bytes.Equal(got, msg)) || x.says != "" && (err == nil || !strings.Contains(err.Error(), x.says)) {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	p := newPeer(t)
+	if _, err := newClient(t, p, l, key).Latest(t.Context(), askedOrigin); !errors.Is(err, witness.ErrUnknownLog) {
+		t.Error(err)
+	}
+}
+
+func TestClientIsOfGoodConfiguration(t *testing.T) {
+	key, log := clientKey(t, checkpoint.CosignatureEd25519, "w").Verifier(), clientKey(t, checkpoint.Ed25519, askedOrigin).Verifier()
+	good := witness.ClientConfig{Name: "w", URL: "https://w.example/prefix", Origin: askedOrigin, Verifiers: []*checkpoint.Verifier{key}, Log: []*checkpoint.Verifier{log}}
+	if _, err := witness.NewClient(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*witness.ClientConfig){
+		"no name": func(c *witness.ClientConfig) { c.Name = "" }, "no origin": func(c *witness.ClientConfig) { c.Origin = "" },
+		"no keys": func(c *witness.ClientConfig) { c.Verifiers = nil }, "no log": func(c *witness.ClientConfig) { c.Log = nil },
+		"a key twice": func(c *witness.ClientConfig) { c.Verifiers = append(c.Verifiers, key) }, "a log's key": func(c *witness.ClientConfig) { c.Verifiers = c.Log },
+		"file": func(c *witness.ClientConfig) { c.URL = "file:///etc" }, "query": func(c *witness.ClientConfig) { c.URL += "?a" },
+		"user": func(c *witness.ClientConfig) { c.URL = "https://a:b@w.example" }, "no host": func(c *witness.ClientConfig) { c.URL = "https:///w" }, "no URL": func(c *witness.ClientConfig) { c.URL = "" },
+	} {
+		c := good
+		change(&c)
+		if _, err := witness.NewClient(c); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestClientUsesNoProxyOfTheEnvironment(t *testing.T) {
+	if witness.NewTransport().Proxy != nil {
+		t.Error("requests would go where an environment variable says")
+	}
+}
+
+func TestClientRefusesToAskForAnotherCheckpoint(t *testing.T) {
+	l := newAskingLog(t, "a", "b")
+	p := newPeer(t)
+	p.add = func(http.ResponseWriter, witness.Request, int) { t.Error("asked") }
+	c := newClient(t, p, l, clientKey(t, checkpoint.CosignatureEd25519, "w"))
+	for name, x := range map[string]struct {
+		size uint64
+		msg  []byte
+	}{"another size": {1, l.note(2)}, "another origin": {2, bytes.Replace(l.note(2), []byte(askedOrigin+"\n"), []byte("other\n"), 1)}, "no note": {2, []byte("x")}} {
+		if _, err := c.AddCheckpoint(t.Context(), x.size, x.msg, l.prove(2)); err == nil {
+			t.Errorf("%s: sent", name)
+		}
+	}
+}
