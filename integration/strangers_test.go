@@ -93,7 +93,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (d *deployment) policy() torchwood.Policy {
-	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(origin), torchwood.SingleVerifierPolicy(d.trust.LogVerifier()))
+	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(origin), torchwood.SingleVerifierPolicy(d.trust.LogVerifiers()[0]))
 }
 
 // torchwood reads every entry with torchwood's client, which authenticates all of it against the checkpoint.

@@ -290,7 +290,7 @@ func (l *Log) extend(hashes []storage.Hash) error {
 	l.metrics.leaves.Add(float64(len(hashes)))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.head = checkpoint{l.config.Origin, l.rng.End(), root}
+	l.head = treeHead{l.config.Origin, l.rng.End(), root}
 	if len(hashes) > 0 && l.behindSince.IsZero() {
 		l.behindSince = time.Now()
 	}
@@ -354,7 +354,7 @@ func (l *Log) readBack(ctx context.Context, hashes []storage.Hash) ([]storage.Ha
 	if err != nil {
 		return nil, fmt.Errorf("reading the tree's head: %w", err)
 	}
-	found := checkpoint{l.config.Origin, head, root}
+	found := treeHead{l.config.Origin, head, root}
 	if head != size || head < from {
 		return nil, l.foreign(found, fmt.Errorf("the sequencer settled at size %d, the log had %d", size, from))
 	}
@@ -385,7 +385,7 @@ func (l *Log) readBack(ctx context.Context, hashes []storage.Hash) ([]storage.Ha
 }
 
 // leads checks that the range with these leaves has the root found.
-func (l *Log) leads(found checkpoint, leaves []storage.Hash) error {
+func (l *Log) leads(found treeHead, leaves []storage.Hash) error {
 	rng, err := ranges.NewRange(0, l.rng.End(), slices.Clone(l.rng.Hashes()))
 	if err != nil {
 		return fmt.Errorf("copying the compact range: %w", err)
@@ -405,7 +405,7 @@ func (l *Log) leads(found checkpoint, leaves []storage.Hash) error {
 	return nil
 }
 
-func (l *Log) foreign(found checkpoint, err error) error {
+func (l *Log) foreign(found treeHead, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return &RefusedError{Reason: ErrTreeForeign, Origin: l.config.Origin, GuardSize: l.head.Size, GuardRoot: l.head.Root,

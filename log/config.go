@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
@@ -36,9 +37,14 @@ const (
 
 // Config is what a log is made of.
 type Config struct {
-	Origin   string        // first line of every checkpoint
-	Signer   note.Signer   // signs checkpoints; its name is Origin
-	Verifier note.Verifier // the public half of Signer
+	Origin string // first line of every checkpoint
+	// Signers each put a signature under every checkpoint. At least one is a plain Ed25519 key; all are named Origin. While a
+	// key rotates, the old and the new one sign.
+	Signers []note.Signer
+	// Verifiers are the public halves of Signers, and of every key that the log signed with before: what guard and archive
+	// hold, and what others show, opens with any of them. One that is left out makes a stranger of its signatures, also where
+	// they prove that the log went further than it knows.
+	Verifiers []note.Verifier
 
 	Sequencer storage.Sequencer // opened by the caller after Check, closed by Close
 	Tree      storage.Tree
@@ -55,9 +61,16 @@ type Config struct {
 	Quorum   func(note []byte) bool
 	Stampers []Stamper
 
-	// Elsewhere returns checkpoints of this log that others hold: witnesses, mirrors, an operator's own copy. Open refuses
-	// if one bears this log's signature and is larger than the guard's; what is not signed by the log is logged, no more.
-	Elsewhere func(ctx context.Context) [][]byte
+	// Elsewhere returns checkpoints of this log that others hold: witnesses, mirrors, an operator's own copy. It is asked by
+	// Check and by Open, and ctx ends after 5 s. Open refuses if one bears this log's signature and is not of the history that
+	// guard and tree have, in particular if it is larger than the guard's; what is not signed by the log is logged, no more.
+	//
+	// Enough says that those who did not answer could not have made a quorum by themselves. As long as it is false, the log
+	// is open and takes leaves, but signs nothing; it asks again, less and less often, and goes on alone.
+	Elsewhere func(ctx context.Context) (notes [][]byte, enough bool)
+
+	// Alarm is told what somebody should look at. It is called from the publisher and must not block. Nil tells nobody.
+	Alarm func(Alarm)
 
 	// Free is the disk floor: while it says no, the log takes no leaves. It heals alone. Nil never refuses.
 	Free func() (ok bool, reason string)
@@ -68,8 +81,11 @@ type Config struct {
 
 // A Cosigner asks one witness for its cosignature.
 type Cosigner interface {
+	// Name tells it from the other cosigners. It is a label of metrics.
+	Name() string
 	// Cosign returns signature lines ("— name base64\n", one or more) over the text of req.Note, which it has verified, in
-	// time: ctx ends after 15 s. It is never called twice at once, and again after an error, ever less often.
+	// time: ctx ends after 15 s. It is never called twice at once, and again after an error, ever less often. If the witness
+	// has seen more of this log than req, the error is an *AheadError.
 	Cosign(ctx context.Context, req CosignRequest) (lines []byte, err error)
 }
 
@@ -81,6 +97,36 @@ type CosignRequest struct {
 	Consistency func(ctx context.Context, from uint64) ([]storage.Hash, error)
 }
 
+// An AheadError is a cosigner's answer that its witness has seen more of this log than it was asked to cosign.
+//
+// If it shows that, by a checkpoint that bears this log's signature and that the log does not know, the log was rolled back:
+// it stops. What is only claimed raises an alarm, so that one liar cannot halt the log.
+type AheadError struct {
+	Size uint64 // as the witness says
+	Note []byte // the checkpoint itself, or nil if the witness could not show it
+}
+
+func (e *AheadError) Error() string {
+	if e.Note == nil {
+		return fmt.Sprintf("it claims to have seen this log at size %d", e.Size)
+	}
+	return fmt.Sprintf("it shows a checkpoint of this log of size %d", e.Size)
+}
+
+// Kinds of alarms.
+const (
+	AlarmQuorumLost     = "quorum-lost"     // a signed checkpoint has waited for its quorum for too long
+	AlarmQuorumRestored = "quorum-restored" // a checkpoint was published again
+	AlarmCosignerAhead  = "cosigner-ahead"  // a cosigner claims, and does not show, a larger checkpoint than was signed
+)
+
+// An Alarm is something that somebody should look at.
+type Alarm struct {
+	Kind     string
+	Cosigner string // its name, or ""
+	Size     uint64 // of the checkpoint that waits, was published, or is claimed
+}
+
 // A Stamper is told of published checkpoints, to have them time-stamped. When and how often it does so is its own affair.
 type Stamper interface {
 	// Stamp gets the exact note that was published. It is never called twice at once: notes that are published while it is
@@ -88,15 +134,17 @@ type Stamper interface {
 	Stamp(ctx context.Context, size uint64, note []byte) error
 }
 
-func (c *Config) complete() error {
-	if err := checkNames(c.Origin, c.Signer, c.Verifier); err != nil {
-		return err
+// complete checks the configuration and sets its defaults.
+func (c *Config) complete() (keys, error) {
+	k, err := newKeys(c.Origin, c.Signers, c.Verifiers)
+	if err != nil {
+		return k, err
 	}
 	if c.Tree == nil || c.Guard == nil || c.Archive == nil {
-		return errors.New("a log needs a tree, a guard and an archive")
+		return k, errors.New("a log needs a tree, a guard and an archive")
 	}
 	if c.Interval < 0 || c.Queue < 0 || c.QueueBytes < 0 {
-		return errors.New("interval and queue cannot be negative")
+		return k, errors.New("interval and queue cannot be negative")
 	}
 	c.Interval = cmp.Or(c.Interval, DefaultInterval)
 	c.Queue = cmp.Or(c.Queue, DefaultQueue)
@@ -104,20 +152,20 @@ func (c *Config) complete() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return nil
+	if c.Alarm == nil {
+		c.Alarm = func(Alarm) {}
+	}
+	return k, checkCosigners(c.Cosigners)
 }
 
-func checkNames(origin string, signer note.Signer, verifier note.Verifier) error {
-	if signer == nil || verifier == nil {
-		return errors.New("a log needs a signer and its verifier")
+func checkCosigners(cosigners []Cosigner) error {
+	seen := make(map[string]bool)
+	for _, c := range cosigners {
+		name := c.Name()
+		if name == "" || len(name) > 255 || !utf8.ValidString(name) || seen[name] {
+			return fmt.Errorf("%q is no name for a cosigner, or that of two", name)
+		}
+		seen[name] = true
 	}
-	// SPEC: tlog-checkpoint: the name of the log's key should match the origin line. We demand it.
-	if signer.Name() != origin {
-		return fmt.Errorf("the signer is named %q, the log %q", signer.Name(), origin)
-	}
-	if verifier.Name() != origin || verifier.KeyHash() != signer.KeyHash() {
-		return fmt.Errorf("the verifier %s+%08x does not belong to the signer %s+%08x",
-			verifier.Name(), verifier.KeyHash(), signer.Name(), signer.KeyHash())
-	}
-	return checkOrigin(origin)
+	return nil
 }

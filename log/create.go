@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -15,26 +16,27 @@ import (
 
 // CreateConfig is what a log is created of.
 type CreateConfig struct {
-	Origin   string
-	Signer   note.Signer
-	Verifier note.Verifier
-	Tree     storage.Tree // exists, and is empty
-	Guard    storage.Guard
-	Archive  storage.Archive
+	Origin    string
+	Signers   []note.Signer   // as in Config
+	Verifiers []note.Verifier // as in Config
+	Tree      storage.Tree    // exists, and is empty
+	Guard     storage.Guard
+	Archive   storage.Archive
 }
 
 // Create makes a new log over an empty tree: it signs the checkpoint of size 0, archives it, and creates the guard. It
 // refuses what exists (storage.ErrExists). The guard comes last and makes the log exist, so that an interrupted Create can
 // be run again.
 func Create(ctx context.Context, c CreateConfig) error {
-	if err := checkNames(c.Origin, c.Signer, c.Verifier); err != nil {
+	k, err := newKeys(c.Origin, c.Signers, c.Verifiers)
+	if err != nil {
 		return err
 	}
 	if err := vacant(ctx, c); err != nil {
 		return err
 	}
-	first := checkpoint{c.Origin, 0, emptyRoot()}
-	msg, err := signCheckpoint(first, c.Signer, c.Verifier)
+	first := treeHead{c.Origin, 0, emptyRoot()}
+	msg, err := k.sign(first)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func vacant(ctx context.Context, c CreateConfig) error {
 // RetireConfig names a log that is to sign nothing more.
 type RetireConfig struct {
 	Origin    string
-	Verifier  note.Verifier
+	Verifiers []note.Verifier // all keys that the log ever signed with
 	Guard     storage.Guard   // of the log, or an empty one in its place if it is lost
 	Archive   storage.Archive // nil if it is lost
 	Known     [][]byte        // checkpoints held elsewhere; each must be signed by the log
@@ -101,8 +103,12 @@ func Retire(ctx context.Context, c RetireConfig) (Predecessor, error) {
 	if err := checkOrigin(c.Successor); err != nil {
 		return Predecessor{}, err
 	}
-	if c.Successor == c.Origin || c.Verifier.Name() != c.Origin {
-		return Predecessor{}, fmt.Errorf("%q cannot retire for %q with the key of %q", c.Origin, c.Successor, c.Verifier.Name())
+	if c.Successor == c.Origin {
+		return Predecessor{}, fmt.Errorf("%q cannot be its own successor", c.Origin)
+	}
+	k, err := newVerifiers(c.Origin, c.Verifiers)
+	if err != nil {
+		return Predecessor{}, err
 	}
 	state, err := c.Guard.Load(ctx)
 	missing := errors.Is(err, storage.ErrNotFound)
@@ -114,9 +120,9 @@ func Retire(ctx context.Context, c RetireConfig) (Predecessor, error) {
 			Err: fmt.Errorf("it is the guard of %q", state.Origin)}
 	}
 	if r, ok := parseRetired(state.Note); ok {
-		return retiredAlready(c, r)
+		return retiredAlready(c, k, r)
 	}
-	last, err := lastKnown(ctx, c, state.Note)
+	last, err := lastKnown(ctx, c, k, state.Note)
 	if err != nil {
 		return Predecessor{}, err
 	}
@@ -132,8 +138,8 @@ func Retire(ctx context.Context, c RetireConfig) (Predecessor, error) {
 	return last, nil
 }
 
-func retiredAlready(c RetireConfig, r retired) (Predecessor, error) {
-	last, err := openCheckpoint(r.Note, c.Verifier)
+func retiredAlready(c RetireConfig, k keys, r retired) (Predecessor, error) {
+	last, err := k.open(r.Note)
 	if err != nil {
 		return Predecessor{}, fmt.Errorf("reading the mark of a retired log: %w", err)
 	}
@@ -144,39 +150,55 @@ func retiredAlready(c RetireConfig, r retired) (Predecessor, error) {
 	return Predecessor{last.Origin, last.Size, last.Root, r.Note}, nil
 }
 
-func lastKnown(ctx context.Context, c RetireConfig, guard []byte) (Predecessor, error) {
+func lastKnown(ctx context.Context, c RetireConfig, k keys, guard []byte) (Predecessor, error) {
 	notes := slices.Clone(c.Known)
 	if guard != nil {
 		notes = append(notes, guard)
 	}
-	if c.Archive != nil {
-		_, msg, err := c.Archive.Latest(ctx)
-		if err == nil {
-			notes = append(notes, msg)
-		} else if !errors.Is(err, storage.ErrNotFound) {
-			return Predecessor{}, fmt.Errorf("reading the archive: %w", err)
-		}
+	known, err := gather(ctx, k, c.Archive, notes)
+	if err != nil {
+		return Predecessor{}, err
 	}
-	var last *Predecessor
-	roots := make(map[uint64]storage.Hash)
-	for _, msg := range notes {
-		cp, err := openCheckpoint(msg, c.Verifier)
-		if err != nil {
-			return Predecessor{}, err
-		}
-		if root, ok := roots[cp.Size]; ok && root != cp.Root {
-			return Predecessor{}, &RefusedError{Reason: ErrRootDiffers, Origin: c.Origin, GuardSize: cp.Size,
-				GuardRoot: root, TreeSize: cp.Size, TreeRoot: cp.Root, Err: errors.New("the log signed two roots for one size")}
-		}
-		roots[cp.Size] = cp.Root
-		if last == nil || cp.Size > last.Size {
-			last = &Predecessor{cp.Origin, cp.Size, cp.Root, msg}
-		}
-	}
-	if last == nil {
+	if len(known) == 0 {
 		return Predecessor{}, fmt.Errorf("no checkpoint of %q is known", c.Origin)
 	}
-	return *last, nil
+	last := known[0]
+	return Predecessor{last.Origin, last.Size, last.Root, last.note}, nil
+}
+
+// signedHead is a checkpoint with the note that it stands in.
+type signedHead struct {
+	treeHead
+	note []byte
+}
+
+// gather opens notes and the latest of the archive, if there is one, and returns them with the greatest first. Each must be
+// signed by the log, and for one size they must have one root.
+func gather(ctx context.Context, k keys, archive storage.Archive, notes [][]byte) ([]signedHead, error) {
+	if archive != nil {
+		_, msg, err := archive.Latest(ctx)
+		if err == nil {
+			notes = append(slices.Clone(notes), msg)
+		} else if !errors.Is(err, storage.ErrNotFound) {
+			return nil, fmt.Errorf("reading the archive: %w", err)
+		}
+	}
+	var known []signedHead
+	roots := make(map[uint64]storage.Hash)
+	for _, msg := range notes {
+		h, err := k.open(msg)
+		if err != nil { // passed over, it could be the one that says most, under a key that is not configured
+			return nil, &RefusedError{Reason: ErrUnknown, Origin: k.origin, Err: err}
+		}
+		if root, ok := roots[h.Size]; ok && root != h.Root {
+			return nil, &RefusedError{Reason: ErrRootDiffers, Origin: k.origin, GuardSize: h.Size,
+				GuardRoot: root, TreeSize: h.Size, TreeRoot: h.Root, Err: errTwoRoots}
+		}
+		roots[h.Size] = h.Root
+		known = append(known, signedHead{h, msg})
+	}
+	slices.SortStableFunc(known, func(a, b signedHead) int { return cmp.Compare(b.Size, a.Size) })
+	return known, nil
 }
 
 const retiredMagic = "steno/retired/v1\n"

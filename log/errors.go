@@ -22,8 +22,8 @@ var (
 	ErrNotAppended = errors.New("not appended")
 	// ErrTooLarge means that a leaf, or a call, is larger than the log ever takes.
 	ErrTooLarge = errors.New("too large for the log")
-	// ErrNotCovered means that no published checkpoint covers the index yet.
-	ErrNotCovered = errors.New("no published checkpoint covers it yet")
+	// ErrNotCovered means that no checkpoint covers the index yet: no published one, or no signed one, as was asked for.
+	ErrNotCovered = errors.New("no checkpoint covers it yet")
 )
 
 // A NotAppendedError answers an Append of which not every leaf is in the log. It is an ErrNotAppended.
@@ -65,11 +65,11 @@ func (e *StoppedError) Unwrap() []error {
 	return []error{ErrStopped, ErrNotAppended, e.Reason}
 }
 
-// A NotCoveredError says how far published checkpoints reach. It is an ErrNotCovered.
+// A NotCoveredError says how far checkpoints reach, those published or those signed. It is an ErrNotCovered.
 type NotCoveredError struct{ Index, Size uint64 }
 
 func (e *NotCoveredError) Error() string {
-	return fmt.Sprintf("index %d is not covered: the latest published checkpoint has size %d", e.Index, e.Size)
+	return fmt.Sprintf("index %d is not covered: the latest checkpoint has size %d", e.Index, e.Size)
 }
 
 // Is makes it an ErrNotCovered.
@@ -90,11 +90,13 @@ var (
 	ErrTreeForeign   = errors.New("the tree holds leaves that this log did not admit")
 	ErrRetired       = errors.New("the log is retired")
 	ErrArchiveBroken = errors.New("the archive of checkpoints does not fit the guard")
+	ErrUnknown       = errors.New("what others hold of this log does not tell what it signed")
 )
 
 // wayOut says what an operator can do about a reason.
 var wayOut = map[error]string{
-	ErrGuardMissing: "put the guard back, or, if it is lost, retire the log: its successor names the last checkpoint known",
+	ErrGuardMissing: "put the guard back, or, if it is lost, rebuild it from what witnesses have seen with " +
+		"\"stenod guard rebuild --witness-quorum\", or retire the log: its successor names the last checkpoint known",
 	ErrGuardForeign: "point the configuration to this log's own guard",
 	ErrGuardInvalid: "put this log's own guard back, or configure the key that signed it",
 	ErrGuardBehind:  "put the newest guard and tree back, or retire the log: it must not sign from an older state",
@@ -108,6 +110,7 @@ var wayOut = map[error]string{
 	ErrRetired:      "append to its successor; the retired log can still be read and proven from",
 	ErrArchiveBroken: "put the archive back: it holds every published checkpoint; it can be refilled from witnesses and " +
 		"mirrors",
+	ErrUnknown: "bring checkpoints of this log from witnesses or mirrors, each signed by a key of the log that is configured",
 }
 
 // A RefusedError says why the log does not open or does not sign, on what evidence, and what can be done.

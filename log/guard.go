@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/transparency-dev/merkle/compact"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/storage"
@@ -16,12 +15,10 @@ import (
 
 // A guarded signer signs a checkpoint only if the guard allows it. One goroutine uses it.
 type guarded struct {
-	origin   string
-	signer   note.Signer
-	verifier note.Verifier
-	guard    storage.Guard
-	tree     storage.Tree
-	latest   func() uint64 // the integrated size, or nil before the log runs
+	keys
+	guard  storage.Guard
+	tree   storage.Tree
+	latest func() uint64 // the integrated size, or nil before the log runs
 
 	last storage.GuardState // as this process left it
 	// unsettled are states whose Swap failed in a way that does not say whether it happened, or still will.
@@ -29,7 +26,7 @@ type guarded struct {
 	guardErr  error // of the last time it was asked
 }
 
-func (g *guarded) refuse(reason error, found checkpoint, err error) *RefusedError {
+func (g *guarded) refuse(reason error, found treeHead, err error) *RefusedError {
 	return &RefusedError{
 		Reason: reason, Origin: g.origin, GuardSize: g.last.Size, GuardRoot: g.last.Root,
 		TreeSize: found.Size, TreeRoot: found.Root, Err: err,
@@ -40,7 +37,7 @@ func (g *guarded) refuse(reason error, found checkpoint, err error) *RefusedErro
 func (g *guarded) load(ctx context.Context) (storage.GuardState, error) {
 	state, err := g.guard.Load(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
-		return state, g.refuse(ErrGuardMissing, checkpoint{}, err)
+		return state, g.refuse(ErrGuardMissing, treeHead{}, err)
 	}
 	if err != nil {
 		return state, fmt.Errorf("loading the guard: %w", err)
@@ -49,14 +46,14 @@ func (g *guarded) load(ctx context.Context) (storage.GuardState, error) {
 }
 
 func (g *guarded) check(state storage.GuardState) error {
-	found := checkpoint{state.Origin, state.Size, state.Root}
+	found := treeHead{state.Origin, state.Size, state.Root}
 	if state.Origin != g.origin {
 		return g.refuse(ErrGuardForeign, found, fmt.Errorf("it is the guard of %q", state.Origin))
 	}
 	if r, ok := parseRetired(state.Note); ok {
 		return g.refuse(ErrRetired, found, fmt.Errorf("its successor is %q", r.Successor))
 	}
-	c, err := openCheckpoint(state.Note, g.verifier)
+	c, err := g.keys.open(state.Note)
 	if err != nil {
 		return g.refuse(ErrGuardInvalid, found, err)
 	}
@@ -81,7 +78,13 @@ func (g *guarded) present(ctx context.Context) (storage.GuardState, error) {
 			return state, nil
 		}
 	}
-	return state, g.refuse(ErrGuardMoved, checkpoint{state.Origin, state.Size, state.Root}, nil)
+	return state, g.refuse(ErrGuardMoved, treeHead{state.Origin, state.Size, state.Root}, nil)
+}
+
+// watch looks whether the guard is there and where this process left it.
+func (g *guarded) watch(ctx context.Context) error {
+	_, g.guardErr = g.present(ctx)
+	return g.guardErr
 }
 
 // sign returns the signed checkpoint of this size and root. Size and root are what the log admitted; everything on disk is
@@ -93,7 +96,7 @@ func (g *guarded) sign(ctx context.Context, size uint64, root storage.Hash) ([]b
 	if g.guardErr = err; err != nil {
 		return nil, err
 	}
-	next := checkpoint{g.origin, size, root}
+	next := treeHead{g.origin, size, root}
 	switch {
 	case size < state.Size:
 		return nil, g.refuse(ErrTreeBehind, next, nil)
@@ -105,7 +108,7 @@ func (g *guarded) sign(ctx context.Context, size uint64, root storage.Hash) ([]b
 	if err := g.verify(ctx, state, next); err != nil {
 		return nil, err
 	}
-	msg, err := signCheckpoint(next, g.signer, g.verifier)
+	msg, err := g.keys.sign(next)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +140,7 @@ func (g *guarded) swap(ctx context.Context, from, to storage.GuardState) error {
 // verify checks what is stored, from the guarded size to the next: that every new bundle hashes to its level-0 tile, that
 // the tiles over them lead to the next root, and that the next tree extends the guarded one. Its cost is that of the new
 // leaves and a path.
-func (g *guarded) verify(ctx context.Context, state storage.GuardState, next checkpoint) error {
+func (g *guarded) verify(ctx context.Context, state storage.GuardState, next treeHead) error {
 	r, err := tiles.NewReader(g.tree, next.Size, next.Root)
 	if err != nil {
 		return g.damaged(next, err)
@@ -160,7 +163,7 @@ func (g *guarded) verify(ctx context.Context, state storage.GuardState, next che
 }
 
 // damaged tells bytes that are wrong, which is a refusal, from bytes that cannot be had right now.
-func (g *guarded) damaged(found checkpoint, err error) error {
+func (g *guarded) damaged(found treeHead, err error) error {
 	if errors.Is(err, tiles.ErrDamaged) {
 		return g.refuse(ErrTreeDamaged, found, err)
 	}
@@ -173,11 +176,9 @@ func same(a, b storage.GuardState) bool {
 
 // Check compares the tree with the guard, the archive and what is known elsewhere, and changes nothing. Call it before a
 // sequencer is made: a sequencer might write to a tree that is not the one signed. Open calls it again. It uses Origin,
-// Signer, Verifier, Tree, Guard, Archive and Elsewhere of the configuration. Refusals are *RefusedError.
+// Signers, Verifiers, Tree, Guard, Archive and Elsewhere of the configuration; that too few answer elsewhere is no error
+// here, and what could be had is used. Refusals are *RefusedError.
 func Check(ctx context.Context, config Config) error {
-	if err := config.complete(); err != nil {
-		return err
-	}
 	_, err := check(ctx, &config)
 	return err
 }
@@ -185,14 +186,19 @@ func Check(ctx context.Context, config Config) error {
 // checked is a tree that fits its guard.
 type checked struct {
 	guarded   *guarded
-	head      checkpoint
+	head      treeHead
 	rng       *compact.Range // of head, from tiles that were verified
-	published checkpoint
+	published treeHead
 	note      []byte // of published
+	enough    bool   // of those elsewhere have answered
 }
 
 func check(ctx context.Context, c *Config) (*checked, error) {
-	g := &guarded{origin: c.Origin, signer: c.Signer, verifier: c.Verifier, guard: c.Guard, tree: c.Tree}
+	k, err := c.complete()
+	if err != nil {
+		return nil, err
+	}
+	g := &guarded{keys: k, guard: c.Guard, tree: c.Tree}
 	state, err := g.load(ctx)
 	if err != nil {
 		return nil, err
@@ -202,9 +208,6 @@ func check(ctx context.Context, c *Config) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.checkElsewhere(ctx, c); err != nil {
-		return nil, err
-	}
 	head, reader, err := g.checkTree(ctx)
 	if err != nil {
 		return nil, err
@@ -212,38 +215,42 @@ func check(ctx context.Context, c *Config) (*checked, error) {
 	if err := g.extends(ctx, reader, published); err != nil {
 		return nil, err
 	}
+	seen := askElsewhere(ctx, c)
+	if err := g.judge(ctx, reader, seen.notes, c.Logger); err != nil {
+		return nil, err
+	}
 	rng, err := restoreRange(ctx, reader)
 	if err != nil {
 		return nil, g.damaged(head, err)
 	}
-	return &checked{g, head, rng, published, msg}, nil
+	return &checked{g, head, rng, published, msg, seen.enough}, nil
 }
 
-func (g *guarded) checkTree(ctx context.Context) (checkpoint, *tiles.Reader, error) {
+func (g *guarded) checkTree(ctx context.Context) (treeHead, *tiles.Reader, error) {
 	size, root, err := g.tree.Head(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
-		return checkpoint{}, nil, g.refuse(ErrTreeMissing, checkpoint{}, err)
+		return treeHead{}, nil, g.refuse(ErrTreeMissing, treeHead{}, err)
 	}
 	if err != nil { // empty or garbled, or the disk can't read it: in each case somebody has to put a file right
-		return checkpoint{}, nil, g.refuse(ErrTreeDamaged, checkpoint{}, fmt.Errorf("reading the tree's head: %w", err))
+		return treeHead{}, nil, g.refuse(ErrTreeDamaged, treeHead{}, fmt.Errorf("reading the tree's head: %w", err))
 	}
-	head := checkpoint{g.origin, size, root}
+	head := treeHead{g.origin, size, root}
 	if size < g.last.Size {
-		return checkpoint{}, nil, g.refuse(ErrTreeBehind, head, nil)
+		return treeHead{}, nil, g.refuse(ErrTreeBehind, head, nil)
 	}
 	if size == g.last.Size && root != g.last.Root {
-		return checkpoint{}, nil, g.refuse(ErrRootDiffers, head, nil)
+		return treeHead{}, nil, g.refuse(ErrRootDiffers, head, nil)
 	}
 	r, err := tiles.NewReader(g.tree, size, root)
 	if err != nil {
-		return checkpoint{}, nil, g.damaged(head, err)
+		return treeHead{}, nil, g.damaged(head, err)
 	}
-	return head, r, g.extends(ctx, r, checkpoint{g.origin, g.last.Size, g.last.Root})
+	return head, r, g.extends(ctx, r, treeHead{g.origin, g.last.Size, g.last.Root})
 }
 
 // extends checks that the tree of r extends one that the log signed.
-func (g *guarded) extends(ctx context.Context, r *tiles.Reader, signed checkpoint) error {
-	head := checkpoint{g.origin, r.Size(), r.Root()}
+func (g *guarded) extends(ctx context.Context, r *tiles.Reader, signed treeHead) error {
+	head := treeHead{g.origin, r.Size(), r.Root()}
 	old, _, err := r.Consistency(ctx, signed.Size)
 	if err != nil {
 		return g.damaged(head, fmt.Errorf("checking that the tree extends size %d: %w", signed.Size, err))
@@ -255,50 +262,34 @@ func (g *guarded) extends(ctx context.Context, r *tiles.Reader, signed checkpoin
 }
 
 // checkArchive returns the latest archived checkpoint. One that is newer than the guard says that the guard is an old copy.
-func (g *guarded) checkArchive(ctx context.Context, a storage.Archive) (checkpoint, []byte, error) {
+func (g *guarded) checkArchive(ctx context.Context, a storage.Archive) (treeHead, []byte, error) {
 	size, msg, err := a.Latest(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
-		return checkpoint{}, nil, g.refuse(ErrArchiveBroken, checkpoint{}, err)
+		return treeHead{}, nil, g.refuse(ErrArchiveBroken, treeHead{}, err)
 	}
 	if err != nil {
-		return checkpoint{}, nil, fmt.Errorf("reading the archive: %w", err)
+		return treeHead{}, nil, fmt.Errorf("reading the archive: %w", err)
 	}
-	c, err := openCheckpoint(msg, g.verifier)
+	c, err := g.keys.open(msg)
 	if err != nil {
-		return checkpoint{}, nil, g.refuse(ErrArchiveBroken, checkpoint{Size: size}, err)
+		return treeHead{}, nil, g.refuse(ErrArchiveBroken, treeHead{Size: size}, err)
 	}
 	if c.Size != size {
-		return checkpoint{}, nil, g.refuse(ErrArchiveBroken, c, fmt.Errorf("it stands there under size %d", size))
+		return treeHead{}, nil, g.refuse(ErrArchiveBroken, c, fmt.Errorf("it stands there under size %d", size))
 	}
 	return c, msg, g.notBehind(c)
 }
 
-func (g *guarded) notBehind(c checkpoint) error {
+func (g *guarded) notBehind(c treeHead) error {
 	if c.Size > g.last.Size {
 		return g.refuse(ErrGuardBehind, c, nil)
 	}
 	if c.Size == g.last.Size && c.Root != g.last.Root {
-		return g.refuse(ErrRootDiffers, c, errors.New("the log signed two roots for one size"))
+		return g.refuse(ErrRootDiffers, c, errTwoRoots)
 	}
 	return nil
 }
 
-func (g *guarded) checkElsewhere(ctx context.Context, c *Config) error {
-	if c.Elsewhere == nil {
-		return nil
-	}
-	for _, msg := range c.Elsewhere(ctx) {
-		seen, err := openCheckpoint(msg, g.verifier)
-		if err != nil {
-			// Whoever runs a witness could halt the log with an invented checkpoint, so an unsigned claim only alarms.
-			c.Logger.Warn("a checkpoint held elsewhere is not signed by this log", "origin", g.origin, "error", err)
-			continue
-		}
-		if err := g.notBehind(seen); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+var errTwoRoots = errors.New("the log signed two roots for one size")
 
 func emptyRoot() storage.Hash { return sha256.Sum256(nil) }

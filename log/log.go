@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,7 @@ type Log struct {
 	finish    chan struct{} // closed when the committer has ended and the last checkpoint is due
 	finished  chan struct{}
 	published chan struct{} // closed and replaced, under mu, when a checkpoint becomes visible
+	hasSigned chan struct{} // likewise, when the log has signed a larger one
 
 	run     context.Context // ends the helpers of the publisher, and every call of a store on an aborted Close
 	cancel  context.CancelFunc
@@ -70,10 +72,14 @@ type Log struct {
 	queueBytes  int
 	closing     bool
 	stopped     error
-	head        checkpoint // integrated
-	shown       checkpoint // published
-	shownNote   []byte     // nil until a checkpoint with a quorum is known
+	head        treeHead // integrated
+	shown       treeHead // published
+	shownNote   []byte   // nil until a checkpoint with a quorum is known
 	shownAt     time.Time
+	signed      signedHead // the latest that the log signed, with the cosignatures so far
+	waiting     bool       // for those elsewhere
+	cosigners   []CosignerHealth
+	lostSince   time.Time // the quorum; zero if it is not lost
 	behindSince time.Time // when the oldest leaf that no published checkpoint covers was integrated
 	publishErr  error     // of the last attempt
 	guardErr    error
@@ -82,9 +88,6 @@ type Log struct {
 // Open opens a log that Create made, after checking it as Check does. Its refusals are *RefusedError. It takes over
 // config.Sequencer only if it returns no error.
 func Open(ctx context.Context, config Config) (*Log, error) {
-	if err := config.complete(); err != nil {
-		return nil, err
-	}
 	if config.Sequencer == nil {
 		return nil, errors.New("a log needs a sequencer")
 	}
@@ -97,7 +100,7 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 		return nil, err
 	}
 	config.Logger.Info("log opened", "origin", config.Origin, "size", c.head.Size, "signed_size", c.guarded.last.Size,
-		"published_size", c.published.Size)
+		"published_size", c.published.Size, "waiting_for_witnesses", !c.enough)
 	l.start() // from here on the guarded signer is the publisher's alone
 	return l, nil
 }
@@ -107,8 +110,17 @@ func newLog(config Config, c *checked) *Log {
 		config: config, guarded: c.guarded, rng: c.rng, floor: floor{free: config.Free},
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 		finish: make(chan struct{}), finished: make(chan struct{}), published: make(chan struct{}),
-		stopCh: make(chan struct{}), dead: make(chan struct{}),
-		head: c.head, shown: c.published,
+		hasSigned: make(chan struct{}),
+		stopCh:    make(chan struct{}), dead: make(chan struct{}),
+		head: c.head, shown: c.published, waiting: !c.enough,
+	}
+	last := c.guarded.last
+	l.signed = signedHead{treeHead{last.Origin, last.Size, last.Root}, last.Note}
+	if l.signed.treeHead == c.published {
+		l.signed.note = c.note // which has cosignatures
+	}
+	for _, c := range config.Cosigners {
+		l.cosigners = append(l.cosigners, CosignerHealth{Name: c.Name(), Answered: true}) // it was not asked yet
 	}
 	l.guarded.latest = l.Size
 	l.run, l.cancel = context.WithCancel(context.Background())
@@ -178,6 +190,14 @@ func (l *Log) Checkpoint() (size uint64, note []byte) {
 	return l.shown.Size, l.shownNote
 }
 
+// Signed returns the latest checkpoint that the log has signed, with the cosignatures that it has so far: not less than the
+// published one.
+func (l *Log) Signed() (size uint64, note []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.signed.Size, l.signed.note
+}
+
 // Health says how the log is. All of it is as of now, except for GuardError and PublishError, which are of the last
 // attempt, at most an interval ago.
 type Health struct {
@@ -191,6 +211,19 @@ type Health struct {
 	GuardError     error         // not nil: the guard could not be read or moved
 	PublishError   error         // not nil: the last attempt to sign or publish failed
 	Closing        bool
+
+	Cosigners       []CosignerHealth // in the order of Config
+	QuorumLostSince time.Time        // not zero: a signed checkpoint has waited for its quorum since then
+	Waiting         bool             // nothing is signed before enough of those elsewhere have answered
+}
+
+// CosignerHealth says how a cosigner answers.
+type CosignerHealth struct {
+	Name     string
+	Answered bool      // for the latest signed checkpoint, or there is none that it was asked for
+	Size     uint64    // of the latest checkpoint that it cosigned for this process
+	Since    time.Time // since when it fails, without a success; zero if it does not
+	Error    string    // of the last failure
 }
 
 // OK reports whether the log takes leaves and covers them within limit.
@@ -206,6 +239,7 @@ func (l *Log) Health() Health {
 	h := Health{
 		Size: l.head.Size, PublishedSince: l.shownAt, Queue: l.queueLeaves, Stopped: l.stopped, ReadOnly: readOnly,
 		GuardError: l.guardErr, PublishError: l.publishErr, Closing: l.closing,
+		Cosigners: slices.Clone(l.cosigners), QuorumLostSince: l.lostSince, Waiting: l.waiting,
 	}
 	if l.shownNote != nil {
 		h.Published = l.shown.Size

@@ -451,11 +451,11 @@ func newKey(t testing.TB, name string) (note.Signer, note.Verifier) {
 }
 
 func (w *world) create() log.CreateConfig {
-	return log.CreateConfig{Origin: origin, Signer: w.signer, Verifier: w.verifier, Tree: w.tree, Guard: w.guard, Archive: w.archive}
+	return log.CreateConfig{Origin: origin, Signers: []note.Signer{w.signer}, Verifiers: []note.Verifier{w.verifier}, Tree: w.tree, Guard: w.guard, Archive: w.archive}
 }
 
 func (w *world) config() log.Config {
-	return log.Config{Origin: origin, Signer: w.signer, Verifier: w.verifier, Sequencer: w.tree, Tree: w.tree, Guard: w.guard, Archive: w.archive}
+	return log.Config{Origin: origin, Signers: []note.Signer{w.signer}, Verifiers: []note.Verifier{w.verifier}, Sequencer: w.tree, Tree: w.tree, Guard: w.guard, Archive: w.archive}
 }
 
 // clone copies the disks, as a backup does.

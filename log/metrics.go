@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the log's own. Labels are fixed: refused{reason}, errors{part}.
+// metrics are the log's own. Labels are fixed: refused{reason}, errors{part}, and those of cosigners are configuration.
 type metrics struct {
 	leaves     prometheus.Counter
 	batch      prometheus.Histogram
@@ -18,6 +18,8 @@ type metrics struct {
 	refused    *prometheus.CounterVec
 	errors     *prometheus.CounterVec
 	stopped    prometheus.Gauge
+	up         *prometheus.GaugeVec
+	claims     *prometheus.CounterVec
 
 	all []prometheus.Collector
 }
@@ -46,15 +48,30 @@ func newMetrics(reg prometheus.Registerer, l *Log) (*metrics, error) {
 		errors:  counter("steno_log_errors_total", "Errors by part.", "part"),
 		stopped: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "steno_log_stopped", Help: "1 if the log has stopped for good."}),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "steno_log_cosigner_up", Help: "0 if the cosigner fails."}, []string{"cosigner"}),
+		claims: counter("steno_log_ahead_claims_total", "Claims of a cosigner, without proof, to have seen more of the log than it signed.", "cosigner"),
 	}
 	m.all = []prometheus.Collector{
-		m.leaves, m.batch, m.seconds, m.checkpoint, m.published, m.refused, m.errors, m.stopped,
+		m.leaves, m.batch, m.seconds, m.checkpoint, m.published, m.refused, m.errors, m.stopped, m.up, m.claims,
 		gauge("steno_log_size", "Integrated leaves.", func(h Health) float64 { return float64(h.Size) }),
 		gauge("steno_log_queue_leaves", "Leaves waiting for the committer.", func(h Health) float64 { return float64(h.Queue) }),
 		gauge("steno_log_unpublished_seconds", "How long the oldest leaf has waited for a published checkpoint.",
 			func(h Health) float64 { return h.Unpublished.Seconds() }),
 		gauge("steno_log_checkpoint_age_seconds", "Time since the latest checkpoint was published by this process.",
 			func(h Health) float64 { return age(h.PublishedSince) }),
+		gauge("steno_log_quorum_lost_seconds", "How long a signed checkpoint has waited for the quorum, 0 if it is not lost.",
+			func(h Health) float64 { return age(h.QuorumLostSince) }),
+		gauge("steno_log_waiting", "1 if nothing is signed until enough witnesses have answered.", func(h Health) float64 {
+			if h.Waiting {
+				return 1
+			}
+			return 0
+		}),
+	}
+	for _, c := range l.config.Cosigners {
+		m.up.WithLabelValues(c.Name()).Set(1)
+		m.claims.WithLabelValues(c.Name())
 	}
 	for _, reason := range []string{"overloaded", "read_only", "stopped", "closed"} {
 		m.refused.WithLabelValues(reason)

@@ -61,7 +61,9 @@ func TestONEHISTORY_openRefuses(t *testing.T) {
 		"new tree, old guard": {func(w *world, c *log.Config) { c.Guard = old.guard }, log.ErrGuardBehind},
 		"all old, a witness ahead": {func(w *world, c *log.Config) {
 			c.Tree, c.Guard, c.Archive = old.tree, old.guard, old.archive
-			c.Elsewhere = func(context.Context) [][]byte { return [][]byte{[]byte("junk"), now.guard.state.Note} }
+			c.Elsewhere = func(context.Context) ([][]byte, bool) {
+				return [][]byte{[]byte("junk"), now.guard.state.Note}, true
+			}
 		}, log.ErrGuardBehind},
 		"tree state lost":         {func(w *world, c *log.Config) { c.Tree = newTree(new(faults)) }, log.ErrTreeBehind},
 		"tree lost":               {func(w *world, c *log.Config) { c.Tree = lostTree{w.tree} }, log.ErrTreeMissing},
@@ -247,7 +249,7 @@ func TestONEHISTORY_faultySigner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := w.config()
-		c.Signer = faultySigner{w.signer}
+		c.Signers = []note.Signer{faultySigner{w.signer}}
 		l, err := log.Open(t.Context(), c)
 		if err != nil {
 			t.Fatal(err)

@@ -45,6 +45,8 @@ func newWitness(t *testing.T, w *world, name string, delay func() time.Duration)
 	return wit
 }
 
+func (w *witness) Name() string { return w.verifier.Name() }
+
 func (w *witness) Cosign(ctx context.Context, req log.CosignRequest) ([]byte, error) {
 	w.mu.Lock()
 	if w.busy {
@@ -481,7 +483,7 @@ func TestRetire(t *testing.T) {
 		w.grow(t, 5)
 		l := w.open(t)
 		synctest.Wait() // the first step of its publisher has seen the guard
-		retire := log.RetireConfig{Origin: origin, Verifier: w.verifier, Guard: w.guard, Archive: w.archive, Successor: "log.example/next"}
+		retire := log.RetireConfig{Origin: origin, Verifiers: []note.Verifier{w.verifier}, Guard: w.guard, Archive: w.archive, Successor: "log.example/next"}
 		p, err := log.Retire(t.Context(), retire)
 		if err != nil {
 			t.Fatal(err)
@@ -514,7 +516,7 @@ func TestRetireLostLog(t *testing.T) {
 	w.grow(t, 5)
 	newest := w.guard.state.Note
 	// Everything is lost but an old archive and what a witness has.
-	retire := log.RetireConfig{Origin: origin, Verifier: w.verifier, Guard: &memGuard{faults: new(faults)},
+	retire := log.RetireConfig{Origin: origin, Verifiers: []note.Verifier{w.verifier}, Guard: &memGuard{faults: new(faults)},
 		Archive: old.archive, Known: [][]byte{newest}, Successor: "log.example/next"}
 	p, err := log.Retire(t.Context(), retire)
 	if err != nil || p.Size != 10 {

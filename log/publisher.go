@@ -7,16 +7,23 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/storage"
 )
 
 const (
-	maxCosignature = 16 << 10    // bytes of signature lines from one cosigner
-	maxBackoff     = time.Minute // between two requests to a cosigner that fails
+	maxBackoff  = time.Minute      // between two requests to somebody who fails
+	lostBackoff = 10 * time.Second // likewise, while the quorum is lost
+
+	// A quorum is lost when a checkpoint has waited for it for the longer of the two.
+	quorumPatience  = 10 * time.Second
+	quorumIntervals = 10
 )
+
+// backoff is the time before the next try, doubled with each that failed.
+func backoff(interval time.Duration, failures int) time.Duration {
+	return interval << min(failures, 10)
+}
 
 // A publisher is one goroutine. Cosigners answer to it by a channel, so that nothing here needs a lock, and none of them
 // can hold it up. Of a cosigner at most one request is under way: a slow one answers for an older checkpoint, which is
@@ -28,27 +35,23 @@ type publisher struct {
 	cosigners []cosignerState
 	answers   chan cosigned // as many as there are cosigners
 	stampers  []chan stampJob
+
+	waiting   bool // for those elsewhere: nothing is signed
+	looking   bool // they are being asked
+	looks     int
+	lookAt    time.Time
+	sightings chan sightings // holds one
+
+	pending time.Time // since when a signed checkpoint lacks its quorum; zero if none does
+	lost    bool      // the quorum: it has lacked it for too long
 }
 
 // A round is a signed checkpoint on its way.
 type round struct {
-	checkpoint
+	treeHead
 	signed   []byte // by the log alone
 	note     []byte // with the cosignatures so far
 	answered map[int]bool
-}
-
-type cosignerState struct {
-	busy     bool
-	failures int
-	next     time.Time
-}
-
-type cosigned struct {
-	cosigner int
-	round    *round
-	lines    []byte
-	err      error
 }
 
 type stampJob struct {
@@ -61,6 +64,7 @@ func newPublisher(l *Log) *publisher {
 		l:         l,
 		cosigners: make([]cosignerState, len(l.config.Cosigners)),
 		answers:   make(chan cosigned, len(l.config.Cosigners)),
+		waiting:   l.waiting, lookAt: time.Now().Add(l.config.Interval), sightings: make(chan sightings, 1),
 	}
 	for _, s := range l.config.Stampers {
 		jobs := make(chan stampJob, 1)
@@ -82,6 +86,8 @@ func (p *publisher) loop() {
 			p.step()
 		case a := <-p.answers:
 			p.answer(a)
+		case s := <-p.sightings:
+			p.sighted(s)
 		case <-p.l.finish:
 			p.step()
 			return
@@ -89,6 +95,12 @@ func (p *publisher) loop() {
 			return
 		}
 	}
+}
+
+func (l *Log) stopReason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped
 }
 
 // step signs what has grown, asks cosigners, and publishes what is complete. It runs at every interval, also when nothing
@@ -99,6 +111,11 @@ func (p *publisher) step() {
 	head, stopped := l.head, l.stopped
 	l.mu.Unlock()
 	if stopped != nil {
+		return
+	}
+	if p.waiting {
+		p.signed(l.guarded.watch(l.run))
+		p.look()
 		return
 	}
 	msg, err := l.guarded.sign(l.run, head.Size, head.Root)
@@ -114,6 +131,8 @@ func (p *publisher) step() {
 	if p.ready != nil {
 		p.publish(p.ready)
 	}
+	p.watch()
+	p.report()
 }
 
 // signed keeps what became of an attempt to sign. A refusal is for good: it says that what is stored, or what was signed,
@@ -134,105 +153,32 @@ func (p *publisher) signed(err error) {
 	l.guardErr, l.publishErr = l.guarded.guardErr, err
 }
 
-func (p *publisher) newRound(c checkpoint, msg []byte) *round {
-	r := &round{checkpoint: c, signed: msg, note: msg, answered: make(map[int]bool)}
-	p.l.mu.Lock()
-	defer p.l.mu.Unlock()
-	if p.l.shownNote != nil && p.l.shown == c { // after a restart: the archived note has cosignatures already
-		r.note = p.l.shownNote
+func (p *publisher) newRound(h treeHead, msg []byte) *round {
+	l := p.l
+	r := &round{treeHead: h, signed: msg, note: msg, answered: make(map[int]bool)}
+	l.mu.Lock()
+	if l.signed.treeHead == h { // after a restart: the archived note has cosignatures already
+		r.note = l.signed.note
 	}
-	for i := range p.cosigners {
-		p.cosigners[i].next = time.Time{}
+	covered := l.shownNote != nil && l.shown.Size >= h.Size
+	l.mu.Unlock()
+	l.sign(r)
+	if p.pending.IsZero() && !covered {
+		p.pending = time.Now()
 	}
 	return r
 }
 
-// ask sends the present round to every cosigner that is free and has not answered it.
-func (p *publisher) ask() {
-	now := time.Now()
-	for i, c := range p.l.config.Cosigners {
-		s := &p.cosigners[i]
-		if s.busy || p.round.answered[i] || now.Before(s.next) {
-			continue
-		}
-		s.busy = true
-		r := p.round
-		p.l.workers.Add(1)
-		go func() {
-			defer p.l.workers.Done()
-			lines, err := p.l.cosign(c, r)
-			p.answers <- cosigned{i, r, lines, err}
-		}()
+// sign makes known what the log has signed, and wakes whoever waits for that.
+func (l *Log) sign(r *round) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	grown := r.Size > l.signed.Size
+	l.signed = signedHead{r.treeHead, r.note}
+	if grown {
+		close(l.hasSigned)
+		l.hasSigned = make(chan struct{})
 	}
-}
-
-func (l *Log) cosign(c Cosigner, r *round) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(l.run, cosignTimeout)
-	defer cancel()
-	return c.Cosign(ctx, CosignRequest{
-		Size: r.Size, Note: bytes.Clone(r.signed),
-		Consistency: func(ctx context.Context, from uint64) ([]storage.Hash, error) {
-			_, proof, err := l.consistency(ctx, from, r.checkpoint)
-			return proof, err
-		},
-	})
-}
-
-func (p *publisher) answer(a cosigned) {
-	s := &p.cosigners[a.cosigner]
-	s.busy = false
-	err := a.err
-	if err == nil {
-		var merged []byte
-		if merged, err = merge(a.round.note, a.lines, p.l.config.Verifier); err == nil {
-			s.failures = 0
-			a.round.answered[a.cosigner] = true
-			a.round.note = merged
-			p.publish(a.round)
-			if a.round != p.round { // it answered for an older one; let it go on with the present one
-				p.ask()
-			}
-			return
-		}
-	}
-	s.next = time.Now().Add(min(p.l.config.Interval<<min(s.failures, 10), maxBackoff))
-	s.failures++
-	p.l.metrics.errors.WithLabelValues("cosign").Inc()
-	p.l.config.Logger.Warn("cosigner did not answer", "origin", p.l.config.Origin, "cosigner", a.cosigner,
-		"size", a.round.Size, "failures", s.failures, "error", err)
-}
-
-// merge adds signature lines to a note, one per key. They were verified by the cosigner; here they must be signatures in
-// form, so that nothing else gets into the note.
-func merge(msg, lines []byte, v note.Verifier) ([]byte, error) {
-	if len(lines) > maxCosignature {
-		return nil, fmt.Errorf("cosignature has %d bytes, the most is %d", len(lines), maxCosignature)
-	}
-	if len(lines) == 0 || !bytes.HasSuffix(lines, []byte("\n")) || bytes.Contains(lines, []byte("\n\n")) {
-		return nil, errors.New("cosignature has no whole line")
-	}
-	n, err := note.Open(append(bytes.Clone(msg), lines...), note.VerifierList(v))
-	if err != nil {
-		return nil, fmt.Errorf("adding a cosignature: %w", err)
-	}
-	type key struct {
-		name string
-		hash uint32
-	}
-	have := make(map[key]bool)
-	kept := n.UnverifiedSigs[:0]
-	for _, s := range n.UnverifiedSigs {
-		if k := (key{s.Name, s.Hash}); !have[k] {
-			have[k] = true
-			kept = append(kept, s)
-		}
-	}
-	n.UnverifiedSigs = kept
-	merged, err := note.Sign(n)
-	if err != nil {
-		return nil, fmt.Errorf("adding a cosignature: %w", err)
-	}
-	return merged, nil
 }
 
 // publish makes a round visible if policy allows it and it is news.
@@ -262,9 +208,45 @@ func (p *publisher) publish(r *round) {
 		p.ready = nil
 	}
 	l.show(r)
+	p.published(r)
 	for _, jobs := range p.stampers {
 		offer(jobs, stampJob{r.Size, bytes.Clone(r.note)})
 	}
+}
+
+// published ends the wait for a quorum, or begins it anew for what was signed since.
+func (p *publisher) published(r *round) {
+	p.pending = time.Time{}
+	if p.round.Size > r.Size {
+		p.pending = time.Now()
+	}
+	if !p.lost {
+		return
+	}
+	p.lost = false
+	p.setLost(time.Time{})
+	p.l.config.Logger.Info("the quorum is back", "origin", p.l.config.Origin, "size", r.Size)
+	p.l.config.Alarm(Alarm{Kind: AlarmQuorumRestored, Size: r.Size})
+}
+
+// watch notices that the quorum is lost: recording goes on, and what is published stays where it is.
+func (p *publisher) watch() {
+	l := p.l
+	if p.lost || l.config.Quorum == nil || p.pending.IsZero() ||
+		time.Since(p.pending) <= max(quorumIntervals*l.config.Interval, quorumPatience) || l.config.Quorum(p.round.note) {
+		return
+	}
+	p.lost = true
+	p.setLost(p.pending)
+	l.config.Logger.Error("the quorum is lost: checkpoints are signed and not published", "origin", l.config.Origin,
+		"size", p.round.Size, "since", p.pending)
+	l.config.Alarm(Alarm{Kind: AlarmQuorumLost, Size: p.round.Size})
+}
+
+func (p *publisher) setLost(since time.Time) {
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	p.l.lostSince = since
 }
 
 func (p *publisher) archiveFailed(r *round, err error) {
@@ -287,7 +269,7 @@ func (p *publisher) archiveFailed(r *round, err error) {
 func (l *Log) show(r *round) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shown, l.shownNote, l.shownAt = r.checkpoint, r.note, time.Now()
+	l.shown, l.shownNote, l.shownAt = r.treeHead, r.note, time.Now()
 	l.behindSince = time.Time{}
 	if l.head.Size > r.Size {
 		l.behindSince = l.shownAt
@@ -326,7 +308,7 @@ func (l *Log) stamp(s Stamper, jobs <-chan stampJob) {
 }
 
 // consistency proves that the checkpoint's tree extends the one of size from.
-func (l *Log) consistency(ctx context.Context, from uint64, c checkpoint) (storage.Hash, []storage.Hash, error) {
+func (l *Log) consistency(ctx context.Context, from uint64, c treeHead) (storage.Hash, []storage.Hash, error) {
 	r, err := tiles.NewReader(l.config.Tree, c.Size, c.Root)
 	if err != nil {
 		return storage.Hash{}, nil, err

@@ -102,7 +102,7 @@ func newWorldAt(t testing.TB, interval time.Duration) *world {
 		t.Fatal(err)
 	}
 	w.openDisks()
-	if err := log.Create(ctx, log.CreateConfig{Origin: origin, Signer: w.logKey.Signer, Verifier: w.logKey.Verifier, Tree: w.tree, Guard: w.guard, Archive: w.archive}); err != nil {
+	if err := log.Create(ctx, log.CreateConfig{Origin: origin, Signers: []note.Signer{w.logKey.Signer}, Verifiers: []note.Verifier{w.logKey.Verifier}, Tree: w.tree, Guard: w.guard, Archive: w.archive}); err != nil {
 		t.Fatal(err)
 	}
 	w.openLog()
@@ -134,7 +134,7 @@ func (w *world) openDisks() {
 
 func (w *world) openLog() {
 	w.log = must(log.Open(context.Background(), log.Config{
-		Origin: origin, Signer: w.logKey.Signer, Verifier: w.logKey.Verifier, Sequencer: w.tree, Tree: w.tree, Guard: w.guard,
+		Origin: origin, Signers: []note.Signer{w.logKey.Signer}, Verifiers: []note.Verifier{w.logKey.Verifier}, Sequencer: w.tree, Tree: w.tree, Guard: w.guard,
 		Archive: w.archive, Interval: w.interval,
 	}))
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/storage"
@@ -74,7 +76,7 @@ func createLog(ctx context.Context, c Config, k *keys, down *closers) error {
 	}
 	down.addPlain("the guard", guard.Close)
 	return log.Create(ctx, log.CreateConfig{
-		Origin: c.Origin, Signer: k.log, Verifier: k.trust.LogVerifier(), Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
+		Origin: c.Origin, Signers: []note.Signer{k.log}, Verifiers: logVerifiers(k.trust), Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 	})
 }
 
@@ -138,7 +140,7 @@ func Succeed(ctx context.Context, c Config, successor, out string, known [][]byt
 	}
 	var down closers
 	defer func() { err = errors.Join(err, down.closeAll(ctx, DefaultShutdown)) }()
-	rc := log.RetireConfig{Origin: c.Origin, Verifier: t.LogVerifier(), Known: known, Successor: successor}
+	rc := log.RetireConfig{Origin: c.Origin, Verifiers: logVerifiers(t), Known: known, Successor: successor}
 	if _, statErr := os.Lstat(c.Dir); statErr == nil {
 		if _, err := takeLease(ctx, c.Dir, &down); err != nil {
 			return none, err

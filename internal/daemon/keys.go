@@ -118,8 +118,8 @@ func loadKeys(c Config) (*keys, error) {
 	if k.log, err = readSigner(c.Keys.Log); err != nil {
 		return nil, fmt.Errorf("keys.log: %w", err)
 	}
-	if v := k.trust.LogVerifier(); k.log.Name() != v.Name() || k.log.KeyHash() != v.KeyHash() {
-		return nil, fmt.Errorf("keys.log is not the log key of the trust file: verifiers would refuse every checkpoint")
+	if _, err := note.VerifierList(logVerifiers(k.trust)...).Verifier(k.log.Name(), k.log.KeyHash()); err != nil {
+		return nil, fmt.Errorf("keys.log is not a log key of the trust file: verifiers would refuse every checkpoint")
 	}
 	text, err := secretfile.Read(c.Keys.Received)
 	if err != nil {

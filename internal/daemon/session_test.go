@@ -168,7 +168,7 @@ func (s *server) checkProof(rc wire.Receipt) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if n, err := note.Open([]byte(rc.Checkpoint), note.VerifierList(s.trust().LogVerifier())); err != nil || len(n.Sigs) != 1 {
+	if n, err := note.Open([]byte(rc.Checkpoint), note.VerifierList(s.trust().LogVerifiers()[0])); err != nil || len(n.Sigs) != 1 {
 		s.t.Errorf("the receipt's checkpoint: %v", err)
 	}
 	r := s.get(s.addrs.Ingest, "/v1/entries/"+strconv.FormatUint(rc.Index, 10)+"/proof", "gw")

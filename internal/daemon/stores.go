@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/log"
@@ -17,6 +18,7 @@ import (
 	"github.com/stenolog/steno/storage"
 	"github.com/stenolog/steno/storage/posix"
 	"github.com/stenolog/steno/storage/sqlite"
+	"github.com/stenolog/steno/trust"
 )
 
 func (c *Config) treeDir() string    { return filepath.Join(c.Dir, "log") }
@@ -125,6 +127,14 @@ func (c *Config) exists() bool {
 	return false
 }
 
+// logVerifiers are the keys that the log signs with, or ever did.
+func logVerifiers(t *trust.Trust) (all []note.Verifier) {
+	for _, v := range t.LogVerifiers() {
+		all = append(all, v)
+	}
+	return all
+}
+
 // openLog opens guard, archive and tree, checks the one against the others before a sequencer exists, and opens the log.
 func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers) (*log.Log, *posix.Tree, error) {
 	if !c.exists() {
@@ -144,7 +154,7 @@ func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers)
 	}
 	down.addPlain("the archive", archive.Close)
 	lc := log.Config{
-		Origin: c.Origin, Signer: k.log, Verifier: k.trust.LogVerifier(),
+		Origin: c.Origin, Signers: []note.Signer{k.log}, Verifiers: logVerifiers(k.trust),
 		Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 		Interval: time.Duration(c.Log.CheckpointInterval), Queue: c.Log.Queue, QueueBytes: int(c.Log.QueueBytes),
 		Free: floor{c, o.free}.check, Logger: o.logger, Registerer: o.registerer,

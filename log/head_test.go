@@ -9,9 +9,9 @@ import (
 	"github.com/stenolog/steno/log/tiles"
 )
 
-func TestParseCheckpoint(t *testing.T) {
-	good := checkpoint{"log.example/prod", 20852163, sha256.Sum256([]byte("root"))}
-	if got, err := parseCheckpoint(good.text()); err != nil || got != good {
+func TestParseHead(t *testing.T) {
+	good := treeHead{"log.example/prod", 20852163, sha256.Sum256([]byte("root"))}
+	if got, err := parseHead(good.text()); err != nil || got != good {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	text := good.text()
@@ -27,24 +27,24 @@ func TestParseCheckpoint(t *testing.T) {
 		"leading zero":         lines[0] + "020852163\n" + lines[2],
 		"sign":                 lines[0] + "+20852163\n" + lines[2],
 		"not a number":         lines[0] + "many\n" + lines[2],
-		"too large":            checkpoint{good.Origin, tiles.MaxSize + 1, good.Root}.text(),
+		"too large":            treeHead{good.Origin, tiles.MaxSize + 1, good.Root}.text(),
 		"beyond 64 bits":       lines[0] + "18446744073709551616\n" + lines[2],
 		"short root":           lines[0] + lines[1] + "AAAA\n",
 		"unpadded root":        strings.Replace(text, "=", "", 1),
 		"root with stray bits": strings.Replace(text, text[len(text)-3:], "B=\n", 1),
 		"CR":                   strings.ReplaceAll(text, "\n", "\r\n"),
 	} {
-		if c, err := parseCheckpoint(bad); err == nil && bad != text {
+		if c, err := parseHead(bad); err == nil && bad != text {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
 }
 
-func FuzzParseCheckpoint(f *testing.F) {
-	f.Add(checkpoint{"log.example/prod", 20852163, sha256.Sum256(nil)}.text())
+func FuzzParseHead(f *testing.F) {
+	f.Add(treeHead{"log.example/prod", 20852163, sha256.Sum256(nil)}.text())
 	f.Add("log.example/prod\n1\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := parseCheckpoint(text); err == nil && c.text() != text {
+		if c, err := parseHead(text); err == nil && c.text() != text {
 			t.Errorf("%q was read as %q", text, c.text())
 		}
 	})
