@@ -128,8 +128,9 @@ type Disclosure struct {
 	Basis     *Payload `json:"basis,omitempty"`
 }
 
-// KeyAdd, KeyRetire and KeyCompromised say from which size of the log on a key counts, no longer counts, or counts only
-// where witnesses saw what it signed.
+// KeyAdd, KeyRetire and KeyCompromised say what the log's trust file has of a key, when that has changed: from which size of
+// the log on it counts, from which on no longer, or from which on no longer and before only where witnesses saw what it
+// signed. KeyAdd takes back what was said before. A verifier believes its own trust file, not them.
 type KeyAdd struct {
 	Role ID     `json:"role" steno:"required,one=log|received|system|managed|witness|enroller|recorder"`
 	Key  Text   `json:"key" steno:"required"`
@@ -184,8 +185,9 @@ type Erasure struct {
 	Reason    *Payload `json:"reason,omitempty"`
 }
 
-// Config commits to the configuration that is in force.
+// Config commits to the configuration that is in force, and to the trust file by which the log lets others judge it.
 type Config struct {
-	Digest  Hash `json:"digest" steno:"required"`
-	Version ID   `json:"version,omitempty"`
+	Digest  Hash  `json:"digest" steno:"required"`
+	Version ID    `json:"version,omitempty"`
+	Trust   *Hash `json:"trust,omitempty"` // SHA-256 of the trust file
 }

@@ -104,12 +104,14 @@ func (r *Recording) replayOne(ctx context.Context, d *digest) error {
 
 // load reads what is alive from the snapshot.
 func (g *registry) load(ctx context.Context) error {
-	b, err := g.r.cfg.Heads.Get(ctx, keySystem)
-	if err == nil {
-		err = json.Unmarshal(b, &g.system)
-	}
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return fmt.Errorf("reading the last system session: %w", err)
+	for key, v := range map[string]any{keySystem: &g.system, keyKeys: &g.keys} {
+		b, err := g.r.cfg.Heads.Get(ctx, key)
+		if err == nil {
+			err = json.Unmarshal(b, v)
+		}
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return fmt.Errorf("reading the last system session: %w", err)
+		}
 	}
 	return g.r.cfg.Heads.Load(ctx, keyLive, func(item storage.Item) error {
 		f := newFacts(item.Key[len(keyLive):])

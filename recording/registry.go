@@ -21,6 +21,7 @@ const (
 	keyAgent   = "a/" // + agent: agentFacts
 	keyEventID = "e/" // + session + "/" + event id: index and seq
 	keySystem  = "system"
+	keyKeys    = "keys" // what the log noted of keys
 )
 
 // gateAll is every place at a session's gate.
@@ -78,7 +79,8 @@ type registry struct {
 	sessions map[string]*session
 	agents   map[string]*agentEntry
 	system   systemFacts
-	sysDirty bool
+	keys     map[string]keyFacts
+	sysDirty bool // system or keys
 	ids      []storage.Item // event ids that are not in Heads yet
 	changes  int            // leaves folded since the last snapshot
 
@@ -97,7 +99,7 @@ type agentEntry struct {
 }
 
 func (g *registry) init(r *Recording) {
-	g.r, g.sessions, g.agents = r, map[string]*session{}, map[string]*agentEntry{}
+	g.r, g.sessions, g.agents, g.keys = r, map[string]*session{}, map[string]*agentEntry{}, map[string]keyFacts{}
 }
 
 func (g *registry) newSession(f facts) *session {
@@ -264,6 +266,7 @@ func (g *registry) foldSystem(d *digest) bool {
 	s.Next, s.Head = d.next, d.hash
 	for _, m := range d.system {
 		s.Closed = s.Closed || m.typ == entry.TypeSystemClose
+		g.foldKey(m.value)
 	}
 	g.sysDirty = true
 	g.changes++

@@ -3,7 +3,9 @@ package recording
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
@@ -43,6 +45,7 @@ type writing struct {
 	facts    []facts // of each of them, as they were together with all below
 	agents   map[string]agentFacts
 	system   systemFacts
+	keys     map[string]keyFacts
 	sysDirty bool
 	ids      []storage.Item
 	puts     []storage.Item
@@ -54,7 +57,7 @@ func (g *registry) collect() *writing {
 	defer g.folding.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := &writing{agents: map[string]agentFacts{}, system: g.system, sysDirty: g.sysDirty, ids: g.ids}
+	w := &writing{agents: map[string]agentFacts{}, system: g.system, keys: maps.Clone(g.keys), sysDirty: g.sysDirty, ids: g.ids}
 	for _, s := range g.sessions {
 		if s.dirty {
 			s.dirty = false
@@ -99,7 +102,7 @@ func (w *writing) encode() error {
 	}
 	w.puts = append(w.puts, w.ids...)
 	if w.sysDirty {
-		return put(keySystem, w.system)
+		return errors.Join(put(keySystem, w.system), put(keyKeys, w.keys))
 	}
 	return nil
 }
