@@ -47,9 +47,13 @@ type Recording interface {
 
 // A Log is what the handlers need of *log.Log.
 type Log interface {
+	// Checkpoint is the latest published, which has the quorum; Signed the latest that only the log need have signed.
 	Checkpoint() (size uint64, note []byte)
+	Signed() (size uint64, note []byte)
 	WaitCovered(ctx context.Context, index uint64) (note []byte, err error)
+	WaitSigned(ctx context.Context, index uint64) (note []byte, err error)
 	Proof(ctx context.Context, index uint64) ([]byte, error)
+	ProofSigned(ctx context.Context, index uint64) ([]byte, error)
 	Leaf(ctx context.Context, index uint64) ([]byte, error)
 	Reader() (*tiles.Reader, error)
 	Size() uint64
@@ -68,7 +72,7 @@ const (
 	DefaultWriteTimeout  = 2 * time.Minute  // from the header until the answer is sent
 	DefaultIdleTimeout   = 2 * time.Minute  // between requests of a connection
 	DefaultMaxHeader     = 16 << 10         // bytes
-	DefaultMaxWait       = 10 * time.Second // that ?wait=integrated waits
+	DefaultMaxWait       = 10 * time.Second // that ?wait= waits for a checkpoint
 )
 
 // Limits bound what clients can make the server do. Zero stands for the default.
@@ -109,7 +113,7 @@ func (l *Limits) complete() error {
 	return nil
 }
 
-// Config is what the API is made of. All but Limits, OpsAnonymous, Logger, Registerer and Now is needed.
+// Config is what the API is made of. All but Witnessed, Limits, OpsAnonymous, Logger, Registerer and Now is needed.
 type Config struct {
 	Recording Recording
 	Log       Log
@@ -118,6 +122,10 @@ type Config struct {
 	Keyring   storage.Keyring
 	Blobs     storage.Blobs
 	Tokens    *access.Tokens
+
+	// Witnessed says that policy demands witnesses, so that what is published has their quorum. Without it no receipt claims
+	// the level witnessed.
+	Witnessed bool
 
 	Health   func(ctx context.Context) Health // what the server knows of itself
 	Gatherer prometheus.Gatherer              // what /metrics shows

@@ -54,7 +54,7 @@ var kinds = map[string]kind{
 	codeRateLimited:     {http.StatusTooManyRequests, "The principal sends too many requests"},
 	codeConnections:     {http.StatusTooManyRequests, "The server has too many connections"},
 	codeBusy:            {http.StatusTooManyRequests, "The server has too many bytes in flight"},
-	codeNotCovered:      {http.StatusNotFound, "No published checkpoint covers the entry yet"},
+	codeNotCovered:      {http.StatusNotFound, "No checkpoint of the level covers the entry yet"},
 	codeTimeout:         {http.StatusServiceUnavailable, "The server took too long"},
 
 	// the framing of a submission

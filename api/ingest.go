@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,6 +106,9 @@ func (a *API) record(w http.ResponseWriter, r *http.Request) {
 	a.append(w, r, appending{managed: a.Recording.Record})
 }
 
+// levels are what ?wait= can ask for.
+var levels = []string{string(wire.Durable), string(wire.Integrated), string(wire.Witnessed)}
+
 // append reads a request, has it recorded, and answers.
 func (a *API) append(w http.ResponseWriter, r *http.Request, do appending) {
 	q, err := query(r, append(do.params, "wait")...)
@@ -113,8 +117,8 @@ func (a *API) append(w http.ResponseWriter, r *http.Request, do appending) {
 		return
 	}
 	wait := q.Get("wait")
-	if wait != "" && wait != string(wire.Durable) && wait != string(wire.Integrated) {
-		a.fail(w, r, refuse(codeParameter, "wait is none of durable, integrated"))
+	if wait != "" && !slices.Contains(levels, wait) {
+		a.fail(w, r, refuse(codeParameter, "wait is none of "+list(levels)))
 		return
 	}
 	key, err := idempotencyKey(r)
@@ -198,8 +202,8 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, res recording.Resul
 		}
 		answer.Receipts = append(answer.Receipts, out)
 	}
-	if level == wire.Integrated {
-		a.integrate(r.Context(), answer.Receipts)
+	if level == wire.Integrated || level == wire.Witnessed {
+		a.raise(r.Context(), answer.Receipts, level)
 	}
 	if err != nil {
 		a.failPrefix(w, r, err, &answer)
@@ -211,8 +215,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, res recording.Resul
 	a.json(w, r, status, answer)
 }
 
-// integrate raises receipts to integrated, if a checkpoint comes in time; if not, durable they are all the same.
-func (a *API) integrate(ctx context.Context, receipts []wire.Receipt) {
+// raise waits until a checkpoint of the wanted level covers all receipts, and says of each what is so by then. What is not
+// reached in time is no error: durable they are all the same.
+func (a *API) raise(ctx context.Context, receipts []wire.Receipt, want wire.Level) {
 	if len(receipts) == 0 {
 		return
 	}
@@ -222,12 +227,23 @@ func (a *API) integrate(ctx context.Context, receipts []wire.Receipt) {
 	for _, rc := range receipts {
 		last = max(last, rc.Index)
 	}
-	checkpoint, err := a.Log.WaitCovered(ctx, last) // covers the others too
-	if err != nil {
-		return
+	wait := a.Log.WaitSigned
+	if want == wire.Witnessed && a.Witnessed {
+		wait = a.Log.WaitCovered
 	}
+	_, _ = wait(ctx, last) // whether it came, or time or the log is over: what is so is looked up
+	signed, signedNote := a.Log.Signed()
+	published, publishedNote := a.Log.Checkpoint()
 	for i := range receipts {
-		receipts[i].Level, receipts[i].Checkpoint = wire.Integrated, string(checkpoint)
+		rc := &receipts[i]
+		switch {
+		case rc.Index < published && a.Witnessed:
+			rc.Level, rc.Checkpoint = wire.Witnessed, string(publishedNote)
+		case rc.Index < published:
+			rc.Level, rc.Checkpoint = wire.Integrated, string(publishedNote)
+		case rc.Index < signed:
+			rc.Level, rc.Checkpoint = wire.Integrated, string(signedNote)
+		}
 	}
 }
 

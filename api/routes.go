@@ -63,7 +63,7 @@ func (a *API) Ingest() http.Handler {
 		r.Post(wire.PathRecords, a.record)
 	})
 	r.With(a.as(access.Status), a.accept(wire.JSONType)).Get(wire.PathHead, a.head)
-	r.With(a.as(access.Prove), a.accept(wire.ProofType)).Get(wire.PathProof, a.proof)
+	a.proveRoutes(r)
 	return r
 }
 
@@ -77,6 +77,14 @@ func (a *API) Public() http.Handler {
 func (a *API) publicRoutes(r chi.Router) {
 	r.Get("/checkpoint", a.checkpoint)
 	r.Get("/tile/*", a.tile)
+}
+
+// proveRoutes are for whoever may hold the log to its word. Operators are not among them: that the quorum is missing, and who
+// is, health tells them.
+func (a *API) proveRoutes(r chi.Router) {
+	r = r.With(a.as(access.Prove), a.accept(wire.ProofType))
+	r.Get(wire.PathProof, a.proof)
+	r.Get(wire.PathCheckpoint, a.signedCheckpoint)
 }
 
 // Audit is for people who may read.
@@ -97,7 +105,7 @@ func (a *API) Audit() http.Handler {
 		r.With(a.accept(wire.BlobsType)).Get(wire.PathBlobs, a.readBlobs)
 		r.With(a.accept(wire.BlobType)).Get(wire.PathBlob, a.readBlob)
 	})
-	r.With(a.as(access.Prove), a.accept(wire.ProofType)).Get(wire.PathProof, a.proof)
+	a.proveRoutes(r)
 	return r
 }
 

@@ -40,6 +40,22 @@ func (a *API) checkpoint(w http.ResponseWriter, r *http.Request) {
 	send(w, "text/plain; charset=utf-8", cacheNever, b)
 }
 
+// signedCheckpoint serves the latest that the log has signed. It may lack the quorum, so it stands on another path than the
+// one from which witnesses and verifiers take what is published, and only those get it who may ask for proofs: whoever has
+// it can show later that the log signed it.
+func (a *API) signedCheckpoint(w http.ResponseWriter, r *http.Request) {
+	if _, err := query(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	_, b := a.Log.Signed()
+	if b == nil {
+		a.fail(w, r, refuse(codeNotCovered, "no checkpoint is signed yet"))
+		return
+	}
+	send(w, wire.ProofType, cacheNever, b)
+}
+
 // tilePath reads the path of a tile or bundle; other spellings of it are not found.
 func tilePath(r *http.Request) (tiles.Place, error) {
 	if r.URL.RawPath != "" || r.URL.RawQuery != "" {
@@ -128,10 +144,20 @@ func (a *API) bundle(w http.ResponseWriter, r *http.Request) {
 	send(w, wire.BlobType, cacheNever, b)
 }
 
-// proof serves a tlog-proof, which the log verified. It has hashes and a checkpoint, no content.
+// proof serves a tlog-proof, which the log verified. It has hashes and a checkpoint, no content. The checkpoint is a published
+// one, or with level=integrated one that the log has signed.
 func (a *API) proof(w http.ResponseWriter, r *http.Request) {
-	if _, err := query(r); err != nil {
+	q, err := query(r, "level")
+	if err != nil {
 		a.fail(w, r, err)
+		return
+	}
+	proof := a.Log.Proof
+	switch level := wire.Level(q.Get("level")); {
+	case level == wire.Integrated:
+		proof = a.Log.ProofSigned
+	case q.Has("level") && level != wire.Witnessed:
+		a.fail(w, r, refuse(codeParameter, "level is none of integrated, witnessed"))
 		return
 	}
 	index, err := number(map[string][]string{"index": {chi.URLParam(r, "index")}}, "index", 0, 1<<53)
@@ -139,7 +165,7 @@ func (a *API) proof(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, refuse(codeNotFound, "the path names no entry"))
 		return
 	}
-	b, err := a.Log.Proof(r.Context(), index)
+	b, err := proof(r.Context(), index)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -4,28 +4,31 @@ import "github.com/stenolog/steno/entry"
 
 // Paths of the API, as chi and net/http patterns write them. {id} is a session.
 const (
-	PathSessions  = "/v1/sessions"
-	PathSession   = "/v1/sessions/{id}"
-	PathTracks    = "/v1/sessions/{id}/tracks"
-	PathEntries   = "/v1/sessions/{id}/entries"
-	PathEvents    = "/v1/sessions/{id}/events"
-	PathHeartbeat = "/v1/sessions/{id}/heartbeat"
-	PathClose     = "/v1/sessions/{id}/close"
-	PathHead      = "/v1/sessions/{id}/head"
-	PathKeys      = "/v1/sessions/{id}/keys"
-	PathBlobs     = "/v1/sessions/{id}/blobs"
-	PathRecords   = "/v1/records"
-	PathBlob      = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url; ?entry= is the index of a leaf that names it
-	PathProof     = "/v1/entries/{index}/proof"
+	PathSessions   = "/v1/sessions"
+	PathSession    = "/v1/sessions/{id}"
+	PathTracks     = "/v1/sessions/{id}/tracks"
+	PathEntries    = "/v1/sessions/{id}/entries"
+	PathEvents     = "/v1/sessions/{id}/events"
+	PathHeartbeat  = "/v1/sessions/{id}/heartbeat"
+	PathClose      = "/v1/sessions/{id}/close"
+	PathHead       = "/v1/sessions/{id}/head"
+	PathKeys       = "/v1/sessions/{id}/keys"
+	PathBlobs      = "/v1/sessions/{id}/blobs"
+	PathRecords    = "/v1/records"
+	PathBlob       = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url; ?entry= is the index of a leaf that names it
+	PathProof      = "/v1/entries/{index}/proof"
+	PathCheckpoint = "/v1/checkpoint" // the latest that the log has signed, whether it has the quorum or not
 )
 
-// A Level says what a receipt states: durable by the log's received signature, integrated by a checkpoint that covers it.
+// A Level says what a receipt states: durable by the log's received signature, integrated by a checkpoint that covers it and
+// that the log has signed, witnessed by one that has the quorum of policy besides.
 type Level string
 
-// The levels that this version of the API knows.
+// The levels that this version of the API knows. Without witnesses in policy nothing is called witnessed.
 const (
 	Durable    Level = "durable"
 	Integrated Level = "integrated"
+	Witnessed  Level = "witnessed"
 )
 
 // Media types of answers.
@@ -57,7 +60,7 @@ type Receipt struct {
 	Repeated bool `json:"repeated"`
 	// Leaf is the whole leaf, for entries that the server made.
 	Leaf string `json:"leaf,omitempty"`
-	// Checkpoint is a signed note that covers the leaf, at level integrated.
+	// Checkpoint is a signed note that covers the leaf, at every level but durable.
 	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
