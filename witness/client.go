@@ -190,7 +190,6 @@ func (c *Client) add(ctx context.Context, size uint64, msg []byte, proof func(ct
 			if has == old { // it has what it was asked from, and refuses: older witnesses say so of another root of this size
 				return nil, c.ahead(ctx, a, fmt.Errorf("it refuses the checkpoint because it has size %d, from which it was asked to go on", has))
 			}
-			c.remember(has)
 			old = has
 		case http.StatusUnprocessableEntity:
 			return nil, c.ahead(ctx, a, &StatusError{Status: ans.status})

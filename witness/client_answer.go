@@ -217,10 +217,6 @@ func (c *Client) cosignatures(text string, body []byte) ([]byte, error) {
 // checkTime refuses a cosignature whose time is not about now: published, it would date the checkpoint wrongly for good.
 func (c *Client) checkTime(seconds uint64) error {
 	now := c.now()
-	// SPEC: tlog-witness: the cosignature MUST NOT omit the timestamp, i.e. the timestamp MUST NOT be zero.
-	if seconds == 0 {
-		return errors.New("its cosignature has no time")
-	}
 	// SPEC: tlog-cosignature: verifiers MAY reject cosignatures with timestamps in the future.
 	if latest := now.Add(MaxAhead).Unix(); latest < 0 || seconds > uint64(latest) {
 		return fmt.Errorf("its clock and ours differ: its cosignature is of %s, more than %s after our %s", dated(seconds), MaxAhead, dated(uint64(now.Unix())))
