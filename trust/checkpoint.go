@@ -43,7 +43,7 @@ func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
 	if len(b) > checkpoint.MaxNote {
 		return Checkpoint{}, fmt.Errorf("checkpoint of %d bytes, at most %d", len(b), checkpoint.MaxNote)
 	}
-	n, err := note.Open(b, t.checkpointKeys())
+	n, err := note.Open(b, t.checkpointKeys)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -54,9 +54,11 @@ func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
 	if c.Origin != t.Origin {
 		return Checkpoint{}, errors.New("checkpoint: its first line is another origin than the log's that is pinned")
 	}
-	out := Checkpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Note: bytes.Clone(b), Cosigned: t.cosigned(n.Sigs, c.Size)}
+	out := Checkpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Note: bytes.Clone(b)}
+	var not []error
+	out.Cosigned, not = t.cosigned(n.Sigs, c.Size)
 	signed := t.signed(n.Sigs, c.Size)
-	out.Missing = t.missing(out.Cosigned, signed)
+	out.Missing = t.missing(out.Cosigned, not, signed)
 	out.Witnessed = out.Missing == ""
 	return out, t.judgeSigned(signed, out)
 }
@@ -67,7 +69,8 @@ func (t *Trust) Quorum(b []byte) bool {
 	return err == nil && c.Witnessed
 }
 
-func (t *Trust) checkpointKeys() note.Verifiers {
+// loadCheckpointKeys lists whose signatures under a checkpoint are verified: OpenCheckpoint is called for every embedded one.
+func (t *Trust) loadCheckpointKeys() error {
 	var vs []note.Verifier
 	for _, v := range t.logs {
 		vs = append(vs, v)
@@ -75,7 +78,14 @@ func (t *Trust) checkpointKeys() note.Verifiers {
 	for _, w := range t.policy.Witnesses {
 		vs = append(vs, w.Verifier)
 	}
-	return note.VerifierList(vs...)
+	t.checkpointKeys = note.VerifierList(vs...)
+	for _, v := range vs {
+		// SPEC: signed-note: the tuple of key name and key ID uniquely identifies the key that performed the signature.
+		if _, err := t.checkpointKeys.Verifier(v.Name(), v.KeyHash()); err != nil {
+			return fmt.Errorf("two keys of the log or of witnesses are %s+%08x: no checkpoint that one of them signs could be read", v.Name(), v.KeyHash())
+		}
+	}
+	return nil
 }
 
 func find(sigs []note.Signature, v *checkpoint.Verifier) (note.Signature, bool) {
@@ -86,14 +96,16 @@ func find(sigs []note.Signature, v *checkpoint.Verifier) (note.Signature, bool) 
 	return sigs[i], true
 }
 
-// cosigned lists the cosignatures that count. What a compromised key signed does not: whoever has it can choose the time.
-func (t *Trust) cosigned(sigs []note.Signature, size uint64) (out []Cosignature) {
+// cosigned lists the cosignatures that count, and why others do not. What a compromised key signed does not: whoever has it
+// can choose the time.
+func (t *Trust) cosigned(sigs []note.Signature, size uint64) (out []Cosignature, not []error) {
 	for _, w := range t.policy.Witnesses {
 		s, ok := find(sigs, w.Verifier)
 		if !ok {
 			continue
 		}
-		if compromised, ok := t.countsFor(RoleWitness, w.Verifier.String(), size); compromised || !ok {
+		if _, err := t.countsFor(RoleWitness, w.Verifier, size); err != nil {
+			not = append(not, err)
 			continue
 		}
 		raw, err := base64.StdEncoding.DecodeString(s.Base64)
@@ -105,21 +117,21 @@ func (t *Trust) cosigned(sigs []note.Signature, size uint64) (out []Cosignature)
 			Algorithm: w.Verifier.Algorithm(), Time: checkpoint.Time(raw[4:]),
 		})
 	}
-	return out
+	return out, not
 }
 
 // A signature of the log under a checkpoint.
 type signature struct {
 	verifier    *checkpoint.Verifier
 	compromised bool
-	counts      bool // in its window
+	err         error // why it does not count, apart from that
 }
 
 func (t *Trust) signed(sigs []note.Signature, size uint64) (out []signature) {
 	for _, v := range t.logs {
 		if _, ok := find(sigs, v); ok {
-			compromised, counts := t.countsFor(RoleLog, v.String(), size)
-			out = append(out, signature{v, compromised, counts})
+			compromised, err := t.countsFor(RoleLog, v, size)
+			out = append(out, signature{v, compromised, err})
 		}
 	}
 	return out
@@ -132,25 +144,32 @@ func (t *Trust) judgeSigned(signed []signature, c Checkpoint) error {
 		if s.verifier.Algorithm() != checkpoint.Ed25519 {
 			continue
 		}
-		if s.counts && (!s.compromised || c.Witnessed && t.NeedsWitnesses()) {
+		why := s.err
+		if why == nil && s.compromised && !(c.Witnessed && t.NeedsWitnesses()) {
+			why = &WindowError{t.windows[windowed{RoleLog, s.verifier.Name(), s.verifier.KeyHash()}], c.Size}
+		}
+		if why == nil {
 			return nil
 		}
-		err = fmt.Errorf("checkpoint: %w", &WindowError{t.windows[windowed{RoleLog, s.verifier.String()}], c.Size})
+		err = fmt.Errorf("checkpoint: %w", why)
 	}
 	return err
 }
 
 // missing says what policy demands beyond, or "".
-func (t *Trust) missing(cosigned []Cosignature, signed []signature) string {
+func (t *Trust) missing(cosigned []Cosignature, not []error, signed []signature) string {
 	if !t.met(cosigned, func(Cosignature) bool { return true }) {
-		return fmt.Sprintf("the quorum %q is not met: %s", t.policy.Quorum, names(cosigned))
+		return fmt.Sprintf("the quorum %q is not met: %s", t.policy.Quorum, names(cosigned, not))
 	}
 	for _, r := range t.Require {
 		if t.before(cosigned, r.From) {
 			continue
 		}
 		day := r.From.Format(dateLayout)
-		if !slices.ContainsFunc(signed, func(s signature) bool { return s.counts && s.verifier.Algorithm().PostQuantum() }) {
+		// The quorum is met here: it bears out a compromised key, if there is one at all.
+		if !slices.ContainsFunc(signed, func(s signature) bool {
+			return s.err == nil && s.verifier.Algorithm().PostQuantum() && (!s.compromised || t.NeedsWitnesses())
+		}) {
 			return fmt.Sprintf("from %s on the log signs with %s as well, and this is not shown to be older", day, r.Algorithm)
 		}
 		if !t.met(cosigned, func(c Cosignature) bool { return c.Algorithm.PostQuantum() }) {
@@ -171,16 +190,22 @@ func (t *Trust) before(cosigned []Cosignature, day time.Time) bool {
 	return t.NeedsWitnesses() && t.met(cosigned, func(c Cosignature) bool { return c.Time < uint64(day.Unix()) })
 }
 
-func names(cosigned []Cosignature) string {
-	if len(cosigned) == 0 {
-		return "no pinned witness has cosigned"
-	}
-	s := "cosigned by"
+func names(cosigned []Cosignature, not []error) string {
+	s := "no pinned witness has cosigned"
 	for i, c := range cosigned {
-		if i > 0 {
-			s += ","
+		if i == 0 {
+			s = "cosigned by " + c.Witness
+			continue
 		}
-		s += " " + c.Witness
+		s += ", " + c.Witness
 	}
-	return s + " alone"
+	if len(cosigned) > 0 {
+		s += " alone"
+	} else if len(not) > 0 {
+		s = "no cosignature counts"
+	}
+	for _, err := range not {
+		s += "; " + err.Error()
+	}
+	return s
 }

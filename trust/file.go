@@ -88,29 +88,45 @@ func (c *Config) take(word, rest string) (err error) {
 	case "threshold":
 		c.Threshold, err = strconv.Atoi(rest)
 	case "signer":
-		c.Signers = append(c.Signers, rest)
+		c.Signers, err = more(c.Signers, rest, maxKeys)
 	case "received":
-		c.Received = append(c.Received, rest)
+		c.Received, err = more(c.Received, rest, maxKeys)
 	case "system":
-		c.System = append(c.System, rest)
+		c.System, err = more(c.System, rest, maxKeys)
 	case "enroller":
-		c.Enrollers = append(c.Enrollers, rest)
+		c.Enrollers, err = more(c.Enrollers, rest, maxKeys)
 	case "operator":
 		name, witnesses, _ := strings.Cut(rest, " ")
-		c.Operators = append(c.Operators, Operator{name, strings.Split(witnesses, " ")})
+		c.Operators, err = more(c.Operators, Operator{name, strings.Split(witnesses, " ")}, maxPolicyLines)
 	case "window":
 		var w Window
-		w, err = parseWindow(rest)
-		c.Windows = append(c.Windows, w)
+		if w, err = parseWindow(rest); err == nil {
+			c.Windows, err = more(c.Windows, w, maxWindows)
+		}
 	case "require":
-		algorithm, day, _ := strings.Cut(rest, " ")
-		r := Requirement{Algorithm: algorithm}
-		r.From, err = time.Parse(dateLayout, day)
-		c.Require = append(c.Require, r)
+		err = c.takeRequirement(rest)
 	default:
 		err = errors.New("begins with none of version, previous, threshold, signer, received, system, enroller, operator, window, require, policy")
 	}
 	return err
+}
+
+func (c *Config) takeRequirement(rest string) error {
+	algorithm, day, _ := strings.Cut(rest, " ")
+	from, err := time.Parse(dateLayout, day)
+	if err != nil {
+		return errors.New("not «require ALGORITHM YEAR-MONTH-DAY»")
+	}
+	c.Require, err = more(c.Require, Requirement{algorithm, from}, 1)
+	return err
+}
+
+// more appends to a list that is bounded before anything is made of it.
+func more[T any](list []T, one T, most int) ([]T, error) {
+	if len(list) == most {
+		return list, fmt.Errorf("more than %d such lines", most)
+	}
+	return append(list, one), nil
 }
 
 // readOld reads version 1 of the format: a log, receipts, system, enrollers.
@@ -124,7 +140,7 @@ func readOld(text string) (Config, error) {
 			log = append(log, rest)
 		case "received", "system", "enroller":
 			if err := c.take(word, rest); err != nil {
-				return c, err
+				return c, fmt.Errorf("line %d: %w", i+2, err)
 			}
 		default:
 			return c, fmt.Errorf("line %d: begins with none of log, received, system, enroller", i+2)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -101,6 +102,45 @@ func (f Fork) Verify(logs ...note.Verifier) error {
 	if err != nil {
 		return fmt.Errorf("second checkpoint: %w", err)
 	}
+	return f.judge(small, large)
+}
+
+// VerifyFork tells why f proves nothing against the log, or nil. Each checkpoint is signed by a key of the log's that is not
+// marked compromised, in its window or not, or is one that OpenCheckpoint takes: with a stolen key anybody makes two histories.
+func (t *Trust) VerifyFork(f Fork) error {
+	var keys []note.Verifier
+	for _, v := range t.logs {
+		keys = append(keys, v)
+	}
+	if err := f.Verify(keys...); err != nil {
+		return err
+	}
+	for i, b := range [][]byte{f.Small, f.Large} {
+		if err := t.stands(b); err != nil {
+			return fmt.Errorf("%s checkpoint: %w", [...]string{"first", "second"}[i], err)
+		}
+	}
+	return nil
+}
+
+// stands tells why a checkpoint that verifies may be somebody else's than the log's, or nil.
+func (t *Trust) stands(b []byte) error {
+	var keys []note.Verifier
+	for _, v := range t.logs {
+		if !t.compromised(RoleLog, v) {
+			keys = append(keys, v)
+		}
+	}
+	if _, err := openSigned(b, keys); err == nil {
+		return nil
+	}
+	if _, err := t.OpenCheckpoint(b); err != nil {
+		return fmt.Errorf("signed by a key alone that is marked compromised, so that anybody may have made it: %w", err)
+	}
+	return nil
+}
+
+func (f Fork) judge(small, large checkpoint.Checkpoint) error {
 	switch {
 	case small.Origin != large.Origin:
 		return errors.New("the checkpoints are of two logs")
@@ -140,7 +180,7 @@ func openSigned(b []byte, keys []note.Verifier) (checkpoint.Checkpoint, error) {
 		return checkpoint.Checkpoint{}, err
 	}
 	c, err := checkpoint.Parse(n.Text)
-	if err == nil && c.Origin != n.Sigs[0].Name {
+	if err == nil && !slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name == c.Origin }) {
 		err = errors.New("signed by the log, but its first line is another origin")
 	}
 	return c, err

@@ -50,6 +50,8 @@ const (
 	MaxFile = 256 << 10
 	maxFile = MaxFile
 	maxKeys = 64 // of a kind
+	// maxWindows is more than that of all kinds together: recorders' keys have windows too, and they are many.
+	maxWindows = 1024
 )
 
 // Config is what a trust file says.
@@ -98,6 +100,8 @@ type Trust struct {
 	signers   note.Verifiers
 	operators map[string]string // operator by witness
 	windows   map[windowed]Window
+
+	checkpointKeys note.Verifiers // of the log and its witnesses
 }
 
 // New makes the trust in a log without witnesses. Its keys are verifier keys.
@@ -108,7 +112,28 @@ func New(log string, received, system, enrollers []string) (*Trust, error) {
 // Make checks a configuration and writes the file of it.
 func Make(c Config) (*Trust, error) {
 	c.order()
+	// A word with a space or a line feed in it would be read as others.
+	for _, w := range c.words() {
+		if w == "" || strings.ContainsAny(w, " \n") {
+			return nil, fmt.Errorf("making a trust file: %q is not a word", w)
+		}
+	}
 	return Parse(c.marshal())
+}
+
+// words are those of the lines before the policy.
+func (c *Config) words() (w []string) {
+	w = slices.Concat(c.Signers, c.Received, c.System, c.Enrollers)
+	for _, o := range c.Operators {
+		w = append(append(w, o.Name), o.Witnesses...)
+	}
+	for _, win := range c.Windows {
+		w = append(w, string(win.Role), win.Key)
+	}
+	for _, r := range c.Require {
+		w = append(w, r.Algorithm)
+	}
+	return w
 }
 
 // order puts what has no order of its own into the one that the file has.
@@ -177,7 +202,9 @@ func (t *Trust) load() error {
 	if t.Threshold > len(t.Signers) || (t.Threshold == 0) != (len(t.Signers) == 0) {
 		return fmt.Errorf("threshold %d of %d signers", t.Threshold, len(t.Signers))
 	}
-	for _, check := range []func() error{t.checkPoints, t.checkOperators, t.loadWindows, t.checkRequirements} {
+	for _, check := range []func() error{
+		t.checkPoints, t.loadCheckpointKeys, t.checkOperators, t.loadWindows, t.checkReachable, t.checkRequirements,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -206,92 +233,6 @@ func (t *Trust) loadLogs() error {
 	}
 	if err := entry.CheckOrigin(t.Origin); err != nil {
 		return fmt.Errorf("the log key's name is no origin: %w", err)
-	}
-	return nil
-}
-
-// checkPoints refuses a public key that stands twice, under whatever names: an enroller that is the log would be the
-// operator vouching for itself, and a key for two purposes can be made to sign for the other.
-func (t *Trust) checkPoints() error {
-	seen := map[string]bool{}
-	take := func(public string) error {
-		if seen[public] {
-			return errors.New("one public key stands in two lines")
-		}
-		seen[public] = true
-		return nil
-	}
-	for _, v := range t.logs {
-		if err := take(string(v.PublicKey())); err != nil {
-			return err
-		}
-	}
-	for _, w := range t.policy.Witnesses {
-		if err := take(string(w.Verifier.PublicKey())); err != nil {
-			return err
-		}
-	}
-	for _, k := range slices.Concat(t.Received, t.System, t.Enrollers, t.Signers) {
-		point, err := pointOf(k)
-		if err == nil {
-			err = take(point)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkOperators makes sure that every witness has an operator, and that none has two votes.
-func (t *Trust) checkOperators() error {
-	t.operators = map[string]string{}
-	for i, o := range t.Operators {
-		if err := checkpoint.CheckName(o.Name); err != nil {
-			return fmt.Errorf("operator %q: %w", o.Name, err)
-		}
-		if i > 0 && t.Operators[i-1].Name >= o.Name || !slices.IsSorted(o.Witnesses) || len(o.Witnesses) == 0 {
-			return errors.New("operators and their witnesses are not in ascending order, each once")
-		}
-		for _, w := range o.Witnesses {
-			if _, ok := t.policy.witnesses[w]; !ok || t.operators[w] != "" {
-				return fmt.Errorf("operator %q: %q is no witness of the policy, or has an operator already", o.Name, w)
-			}
-			t.operators[w] = o.Name
-		}
-		if len(o.Witnesses) > 1 && !t.policy.oneGroup(o.Witnesses) {
-			return fmt.Errorf("operator %q has several witnesses, and they are not the members of one group: its word would count twice", o.Name)
-		}
-	}
-	for _, w := range t.policy.Witnesses {
-		if t.operators[w.Name] == "" {
-			return fmt.Errorf("witness %q has no operator", w.Name)
-		}
-	}
-	return nil
-}
-
-// oneGroup tells whether names are exactly the members of one group.
-func (p *Policy) oneGroup(names []string) bool {
-	return slices.ContainsFunc(p.Groups, func(g Group) bool {
-		return slices.Equal(slices.Sorted(slices.Values(g.Members)), names)
-	})
-}
-
-func (t *Trust) checkRequirements() error {
-	for i, r := range t.Require {
-		if r.Algorithm != requireMLDSA || i > 0 {
-			return fmt.Errorf("only %s can be required, once", requireMLDSA)
-		}
-		if !slices.ContainsFunc(t.logs, func(v *checkpoint.Verifier) bool { return v.Algorithm().PostQuantum() }) {
-			return fmt.Errorf("%s is required, and the log has no such key", r.Algorithm)
-		}
-		pq := func(w string) bool {
-			return t.policy.Witnesses[t.policy.witnesses[w]].Verifier.Algorithm().PostQuantum()
-		}
-		if !t.policy.Satisfied(pq) {
-			return fmt.Errorf("%s is required, and the witnesses that have such keys can't make the quorum", r.Algorithm)
-		}
 	}
 	return nil
 }

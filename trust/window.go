@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,9 +41,11 @@ type Window struct {
 // NoEnd is the Until of a window that has none.
 const NoEnd = 1<<64 - 1
 
+// A windowed is a key in a role.
 type windowed struct {
 	role Role
-	key  string
+	name string // of a recorder's key the public key: that it has another name somewhere else is no excuse
+	id   uint32
 }
 
 func (w Window) line() string {
@@ -72,31 +75,32 @@ func parseWindow(s string) (Window, error) {
 	return w, err
 }
 
-// loadWindows checks that each window is of a key that is here.
-func (t *Trust) loadWindows() error {
-	known := map[windowed]bool{}
+// pinned are the keys of the file that can have a window.
+func (t *Trust) pinned() map[Role][]string {
+	keys := map[Role][]string{RoleReceived: t.Received, RoleSystem: t.System, RoleEnroller: t.Enrollers}
 	for _, v := range t.logs {
-		known[windowed{RoleLog, v.String()}] = true
+		keys[RoleLog] = append(keys[RoleLog], v.String())
 	}
 	for _, w := range t.policy.Witnesses {
-		known[windowed{RoleWitness, w.Verifier.String()}] = true
+		keys[RoleWitness] = append(keys[RoleWitness], w.Verifier.String())
 	}
-	for role, keys := range map[Role][]string{RoleReceived: t.Received, RoleSystem: t.System, RoleEnroller: t.Enrollers} {
-		for _, k := range keys {
-			known[windowed{role, k}] = true
-		}
-	}
+	return keys
+}
+
+// loadWindows checks that each window is of a key that is here.
+func (t *Trust) loadWindows() error {
+	pinned := t.pinned()
 	t.windows = map[windowed]Window{}
 	for i, w := range t.Windows {
-		at := windowed{w.Role, w.Key}
-		if w.Role == RoleRecorder {
-			if _, err := entry.NewVerifier(w.Key); err != nil {
-				return fmt.Errorf("window %d: %w", i+1, err)
-			}
-			known[at] = true
+		at, err := w.of(pinned)
+		if err != nil {
+			return fmt.Errorf("window %d: %w", i+1, err)
 		}
-		if _, twice := t.windows[at]; !known[at] || twice {
-			return fmt.Errorf("window %d: it is of no %s key in this file, or of one that has a window", i+1, w.Role)
+		if i > 0 && t.Windows[i-1].line() >= w.line() {
+			return errors.New("windows are not in ascending order, each once")
+		}
+		if _, twice := t.windows[at]; twice {
+			return fmt.Errorf("window %d: its key has another", i+1)
 		}
 		if w.From > w.Until {
 			return fmt.Errorf("window %d ends before it begins", i+1)
@@ -107,6 +111,33 @@ func (t *Trust) loadWindows() error {
 		t.windows[at] = w
 	}
 	return nil
+}
+
+// of finds the key of a window. Recorders' keys are not pinned, but enrolled in the log.
+func (w Window) of(pinned map[Role][]string) (windowed, error) {
+	if w.Role == RoleRecorder {
+		if _, err := entry.NewVerifier(w.Key); err != nil {
+			return windowed{}, err
+		}
+		point, err := pointOf(w.Key)
+		return windowed{role: RoleRecorder, name: point}, err
+	}
+	if !slices.Contains(pinned[w.Role], w.Key) {
+		return windowed{}, fmt.Errorf("it is of no %s key of this file", w.Role)
+	}
+	name, id := nameAndID(w.Key)
+	return windowed{w.Role, name, id}, nil
+}
+
+// nameAndID are those of a verifier key that was read before.
+func nameAndID(vkey string) (name string, id uint32) {
+	name, rest, _ := strings.Cut(vkey, "+")
+	hash, _, _ := strings.Cut(rest, "+")
+	n, err := strconv.ParseUint(hash, 16, 32)
+	if err != nil {
+		panic("trust: a verifier key without a key ID: " + vkey) // it was read before
+	}
+	return name, uint32(n)
 }
 
 // A WindowError says that a signature is by a key that does not count in this place.
@@ -122,31 +153,37 @@ func (e *WindowError) Error() string {
 		end = fmt.Sprintf(" to %d", e.Window.Until)
 	}
 	s := fmt.Sprintf("the %s key %s counts from size %d%s, and this is at %d", e.Window.Role, key, e.Window.From, end, e.At)
-	if e.Window.Compromised {
+	switch {
+	case e.Window.Compromised && e.Window.Role == RoleWitness:
+		s += "; it is compromised, and counts for nothing"
+	case e.Window.Compromised:
 		s += "; it is compromised, and counts only for what witnesses saw"
 	}
 	return s
 }
 
-// counts tells whether a key counts for a leaf under a checkpoint that has the quorum or not.
-func (t *Trust) counts(role Role, key string, index uint64, witnessed bool) error {
-	if len(t.windows) == 0 {
-		return nil
-	}
-	w, ok := t.windows[windowed{role, key}]
+// counts tells why a key does not count for a leaf, under a checkpoint that has the quorum or not, or nil.
+func (t *Trust) counts(key windowed, index uint64, witnessed bool) error {
+	w, ok := t.windows[key]
 	if !ok || index >= w.From && index < w.Until && (!w.Compromised || witnessed && t.NeedsWitnesses()) {
 		return nil
 	}
 	return &WindowError{w, index}
 }
 
-// countsFor tells whether a key of the log or of a witness counts for a checkpoint of a size, as long as it is not compromised.
-func (t *Trust) countsFor(role Role, key string, size uint64) (compromised, ok bool) {
-	w, windowed := t.windows[windowed{role, key}]
-	if !windowed {
-		return false, true
+// countsFor tells why a key of the log or of a witness does not count for a checkpoint of a size, or nil. Whether a
+// compromised key of the log's does is the caller's to see; a witness's never does.
+func (t *Trust) countsFor(role Role, v *checkpoint.Verifier, size uint64) (compromised bool, err error) {
+	w, ok := t.windows[windowed{role, v.Name(), v.KeyHash()}]
+	if !ok || size >= w.From && size <= w.Until && !(w.Compromised && role == RoleWitness) {
+		return w.Compromised, nil
 	}
-	return w.Compromised, size >= w.From && size <= w.Until
+	return w.Compromised, &WindowError{w, size}
+}
+
+// compromised tells whether a pinned key is marked so.
+func (t *Trust) compromised(role Role, v *checkpoint.Verifier) bool {
+	return t.windows[windowed{role, v.Name(), v.KeyHash()}].Compromised
 }
 
 // Anchors are the keys by which entries are judged, whatever their windows.
@@ -162,15 +199,16 @@ func (t *Trust) AnchorsAt(index uint64, witnessed bool) entry.Anchors {
 	}
 	return entry.Anchors{
 		Origin:    t.Origin,
-		Enrollers: within{t.enrollers, t.keys(RoleEnroller, t.Enrollers), index, witnessed},
-		System:    within{t.system, t.keys(RoleSystem, t.System), index, witnessed},
+		Enrollers: within{t, t.enrollers, RoleEnroller, index, witnessed},
+		System:    within{t, t.system, RoleSystem, index, witnessed},
 	}
 }
 
 // within are the keys of one role that count for a leaf.
 type within struct {
+	t         *Trust
 	all       note.Verifiers
-	keys      func(name string, hash uint32, index uint64, witnessed bool) error
+	role      Role
 	index     uint64
 	witnessed bool
 }
@@ -180,19 +218,10 @@ func (w within) Verifier(name string, hash uint32) (note.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v, w.keys(name, hash, w.index, w.witnessed)
-}
-
-func (t *Trust) keys(role Role, keys []string) func(string, uint32, uint64, bool) error {
-	return func(name string, hash uint32, index uint64, witnessed bool) error {
-		prefix := fmt.Sprintf("%s+%08x+", name, hash)
-		for _, k := range keys {
-			if strings.HasPrefix(k, prefix) {
-				return t.counts(role, k, index, witnessed)
-			}
-		}
-		return nil
+	if err := w.t.counts(windowed{w.role, name, hash}, w.index, w.witnessed); err != nil {
+		return nil, err
 	}
+	return v, nil
 }
 
 // VerifyReceived checks an entry's receipt with the pinned key that it names, whatever its window.
@@ -209,13 +238,21 @@ func (t *Trust) VerifyReceived(e *entry.Entry) error {
 
 // VerifyReceivedAt checks the receipt of a leaf with a pinned key that counts for it.
 func (t *Trust) VerifyReceivedAt(e *entry.Entry, index uint64, witnessed bool) error {
-	if err := t.VerifyReceived(e); err != nil || len(t.windows) == 0 {
+	if err := t.VerifyReceived(e); err != nil {
 		return err
 	}
-	return t.keys(RoleReceived, t.Received)(e.Received.Name, e.Received.Hash, index, witnessed)
+	return t.counts(windowed{RoleReceived, e.Received.Name, e.Received.Hash}, index, witnessed)
 }
 
-// CheckRecorder tells why a recorder's key, a verifier key, does not count for a leaf, or nil.
+// CheckRecorder tells why a recorder's key, a verifier key, does not count for a leaf, or nil. A window is of the public key,
+// under whatever name.
 func (t *Trust) CheckRecorder(vkey string, index uint64, witnessed bool) error {
-	return t.counts(RoleRecorder, vkey, index, witnessed)
+	if len(t.windows) == 0 {
+		return nil
+	}
+	point, err := pointOf(vkey)
+	if err != nil {
+		return fmt.Errorf("recorder's key: %w", err)
+	}
+	return t.counts(windowed{role: RoleRecorder, name: point}, index, witnessed)
 }
