@@ -73,7 +73,9 @@ func freeAddr(t testing.TB) string {
 func launch(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, exited: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if cmd.Stderr = &p.output; cmd.Stdout == nil {
+		cmd.Stdout = &p.output
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is cut off leaves nothing running
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

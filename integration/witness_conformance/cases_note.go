@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -48,7 +51,8 @@ func checkpointChecks() []check {
 		}),
 		impossible("size-2^63", "9223372036854775808"),
 		impossible("size-2^64", "18446744073709551616"),
-		extension(),
+		{id: "extension", expect: "200", probe: extension,
+			says: "tlog-cosignature: Extension lines MAY be included in the checkpoint by the log, and if present MUST be included in the cosigned message"},
 	}
 }
 
@@ -62,15 +66,21 @@ func impossible(id, size string) check {
 		}}
 }
 
-// extension is a checkpoint with extension lines, which an Ed25519 cosignature covers. A witness that has only ML-DSA-44 keys
-// can't say anything about them.
-func extension() check {
-	return check{id: "extension",
-		says:  "tlog-cosignature: Extension lines MAY be included in the checkpoint by the log, and if present MUST be included in the cosigned message",
-		wants: status(200), ask: func(s *subject) request {
-			r := s.next(3)
-			return r.signed(r.text+"an extension\nanother one\n", s.signers[0])
-		}}
+// extension is a checkpoint with extension lines, which an Ed25519 cosignature covers and an ML-DSA-44 one does not.
+func extension(ctx context.Context, p *prober, s *subject) result {
+	r := s.next(3)
+	r = r.signed(r.text+"an extension\nanother one\n", s.signers[0])
+	a, err := p.add(ctx, r.body())
+	if err != nil {
+		return failed("closed", "%v", err)
+	}
+	res := p.compare(status(200), s, r, a, nil)
+	if a.status == http.StatusOK {
+		s.moved(r, a.body)
+	} else if !slices.ContainsFunc(p.keys, func(k witnessKey) bool { return !k.postQuantum }) {
+		res.verdict, res.why = deviates, "it has no key whose cosignature would cover the lines"
+	}
+	return res
 }
 
 // signatureChecks are about the lines under the checkpoint.

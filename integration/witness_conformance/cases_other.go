@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -73,8 +74,27 @@ func raceChecks() []check {
 	}
 }
 
-// race sends forty updates from one size at once. Exactly one may be cosigned; then that is what the witness holds.
+// race sends forty updates from one size at once. Exactly one may be cosigned; then that is what the witness holds. A witness that
+// takes none of so many at once is asked again later.
 func race(ctx context.Context, p *prober, s *subject, ask func(i int64) request) result {
+	for range maxThrottled {
+		requests, answers, err := p.together(ctx, ask)
+		if err != nil {
+			s.lost = err.Error()
+			return failed("closed", "%v", err)
+		}
+		if slices.ContainsFunc(answers, func(a answer) bool { return a.status != http.StatusTooManyRequests }) {
+			return p.raced(ctx, s, requests, answers)
+		}
+		p.throttled++
+		if err := pause(ctx, answers[0]); err != nil {
+			return skipped(err)
+		}
+	}
+	return skipped(fmt.Errorf("the witness does not take %d requests at once", racers))
+}
+
+func (p *prober) together(ctx context.Context, ask func(i int64) request) ([]request, []answer, error) {
 	requests := make([]request, racers)
 	answers := make([]answer, racers)
 	errs := make([]error, racers)
@@ -92,14 +112,10 @@ func race(ctx context.Context, p *prober, s *subject, ask func(i int64) request)
 	}
 	close(start)
 	wg.Wait()
-	return p.raced(ctx, s, requests, answers, errors.Join(errs...))
+	return requests, answers, errors.Join(errs...)
 }
 
-func (p *prober) raced(ctx context.Context, s *subject, requests []request, answers []answer, err error) result {
-	if err != nil {
-		s.lost = err.Error()
-		return failed("closed", "%v", err)
-	}
+func (p *prober) raced(ctx context.Context, s *subject, requests []request, answers []answer) result {
 	count, from := make(map[int]int), s.size
 	for i, a := range answers {
 		if count[a.status]++; a.status != http.StatusOK {

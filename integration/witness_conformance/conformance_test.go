@@ -56,6 +56,33 @@ func rowsOf(t *testing.T, url string, vkeys, files []string) []row {
 	return rows
 }
 
+// TestSteno holds our witness to every row, with one key or the other or both.
+func TestSteno(t *testing.T) {
+	bin := peers.BuildSteno(t)
+	for _, c := range []struct {
+		name       string
+		algorithms []string
+		deviates   string // a case in which it may
+	}{
+		{"both", []string{"ed25519", "ml-dsa-44"}, ""},
+		{"ed25519", []string{"ed25519"}, "ml-dsa"},
+		{"ml-dsa-44", []string{"ml-dsa-44"}, "extension"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files, vkeys := logs(t, 2)
+			w := peers.StartSteno(t, bin, "steno.example.com", c.algorithms, vkeys...)
+			for _, r := range rowsOf(t, w.URL, w.VKeys, files) {
+				if r.verdict != passes && !(r.verdict == deviates && r.id == c.deviates) {
+					t.Errorf("%s: wanted %s, got %s: %s %s", r.id, r.wanted(), orNothing(r.got), r.verdict, r.why)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s", w.Output())
+			}
+		})
+	}
+}
+
 // TestOthers has other people's witnesses answer the table, and holds docs/witness-conformance.md to what they say.
 func TestOthers(t *testing.T) {
 	one, oneKeys := logs(t, 1)

@@ -65,17 +65,25 @@ func (p *prober) patient(ctx context.Context, method, url, body string) (a answe
 			return a, err
 		}
 		p.throttled++
-		wait := 200 * time.Millisecond
-		if s, err := strconv.Atoi(a.header.Get("Retry-After")); err == nil && s > 0 && s <= 10 {
-			wait = time.Duration(s) * time.Second
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return a, ctx.Err()
+		if err := pause(ctx, a); err != nil {
+			return a, err
 		}
 	}
 	return a, err
+}
+
+// pause waits as long as an answer asks.
+func pause(ctx context.Context, a answer) error {
+	wait := 200 * time.Millisecond
+	if s, err := strconv.Atoi(a.header.Get("Retry-After")); err == nil && s > 0 && s <= 10 {
+		wait = time.Duration(s) * time.Second
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (p *prober) add(ctx context.Context, body string) (answer, error) {
