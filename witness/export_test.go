@@ -36,3 +36,16 @@ func (s *Store) FailCommit(state, made bool) {
 		return errors.Join(errDisk, w.exec(context.Background(), "ROLLBACK"))
 	}
 }
+
+// ForgetLogs removes what state knows of logs, as an old copy under a running process would.
+func (s *Store) ForgetLogs(ctx context.Context) error {
+	err := s.state.w.do(ctx, func(ctx context.Context, w *writer) error {
+		for _, q := range []string{"DROP TRIGGER log_stays", "DELETE FROM key", "DELETE FROM log"} {
+			if err := w.exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, s.loadKeys(ctx))
+}
