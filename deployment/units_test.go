@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stenolog/steno/internal/daemon"
 	"github.com/stenolog/steno/internal/need"
+	"github.com/stenolog/steno/internal/witnessd"
 )
 
 // exposure is the highest that systemd-analyze may find, in tenths. It was 1.1 with systemd 252: what is left is that they
@@ -80,6 +82,36 @@ func TestSysusers(t *testing.T) {
 	for _, name := range units() {
 		if user := settings(unit(t, name), "User"); len(user) != 1 || !strings.Contains(string(out), "Creating user '"+user[0]+"'") {
 			t.Errorf("%s runs as %q, and sysusers.conf makes\n%s", name, user, out)
+		}
+	}
+}
+
+// TestExamples_fitTheUnits: what an example configuration writes to is what its unit may write to, and mounts first.
+func TestExamples_fitTheUnits(t *testing.T) {
+	stenod, err := daemon.Load("stenod.yaml")
+	if err != nil {
+		t.Error(err)
+	}
+	w, err := witnessd.Load("steno-witness.yaml")
+	if err != nil {
+		t.Error(err)
+	}
+	writes := map[string][]string{
+		"stenod":        {stenod.Dir, filepath.Dir(stenod.Guard)},
+		"steno-witness": {w.Dir, w.Published},
+	}
+	for _, name := range units() {
+		text := unit(t, name)
+		state := strings.Fields(strings.Join(settings(text, "StateDirectory"), " "))
+		mounts := strings.Fields(strings.Join(settings(text, "RequiresMountsFor"), " "))
+		for i, dir := range writes[name] {
+			if len(state) != len(writes[name]) || dir != "/var/lib/"+state[i] || len(mounts) <= i || mounts[i] != dir {
+				t.Errorf("%s.yaml writes to %s; StateDirectory=%q RequiresMountsFor=%q", name, writes[name], state, mounts)
+			}
+		}
+		conf := settings(text, "ConfigurationDirectory")
+		if start := settings(text, "ExecStart"); len(conf) != 1 || len(start) != 1 || !strings.HasSuffix(start[0], " serve --config /etc/"+conf[0]+"/"+name+".yaml") {
+			t.Errorf("%s: ExecStart=%q ConfigurationDirectory=%q", name, start, conf)
 		}
 	}
 }
