@@ -2,85 +2,253 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
-
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/trust"
 )
 
-// A keeper follows the log's checkpoints: the largest that was verified, and of each other whether it is of the same
-// history. It is what makes every client a detector of split views.
+// A keeper follows the log's checkpoints: it keeps the largest that has all that the trust file demands, and those beyond it
+// that only the log has signed, and finds out of each new one whether it is of the same history. It is what makes every
+// client a detector of split views.
+//
+// Of several checkpoints of which each was proven to extend the one before, keeping the largest keeps them all to their
+// word. One that was not compared yet is kept until it was: otherwise a log could have the one that convicts it pushed out.
 type keeper struct {
 	trust *trust.Trust
 	fetch tiles.Fetch
-	path  string // of the file that keeps the latest; empty for none
+	dir   string        // where they are kept; empty for nowhere
+	turn  chan struct{} // holds one token: the right to compare, which takes the network
 
 	mu     sync.Mutex
 	latest *trust.Checkpoint
+	signed []signed
 }
 
-// openKeeper reads the latest checkpoint that an earlier process verified.
-func openKeeper(t *trust.Trust, fetch tiles.Fetch, path string) (*keeper, error) {
-	k := &keeper{trust: t, fetch: fetch, path: path}
-	if path == "" {
+// signed is a checkpoint that the log alone need have signed, and that latest was not proven to extend.
+type signed struct {
+	trust.Checkpoint
+	compared bool // with all others that were known
+}
+
+const (
+	latestName = "checkpoint"
+	// maxSigned bounds those that were given and could not be compared. A log beyond it is taken at its word no more.
+	maxSigned = 64
+)
+
+// openKeeper reads what an earlier process kept.
+func openKeeper(t *trust.Trust, fetch tiles.Fetch, dir string) (*keeper, error) {
+	k := &keeper{trust: t, fetch: fetch, dir: dir, turn: make(chan struct{}, 1)}
+	k.turn <- struct{}{}
+	if dir == "" {
 		return k, nil
 	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
-	}
-	if err != nil {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the latest checkpoint: %w", err)
 	}
-	c, err := t.OpenCheckpoint(b)
-	if err != nil {
-		return nil, fmt.Errorf("reading the latest checkpoint from %s: %w", path, err)
+	for _, f := range files {
+		name := f.Name()
+		if name != latestName && !strings.HasPrefix(name, latestName+".") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("reading the latest checkpoint: %w", err)
+		}
+		c, err := t.OpenCheckpoint(b)
+		if err != nil {
+			return nil, fmt.Errorf("reading the latest checkpoint from %s: %w", filepath.Join(dir, name), err)
+		}
+		switch {
+		case name != latestName:
+			k.signed = append(k.signed, signed{c, false})
+		case c.Witnessed:
+			k.latest = &c
+		default: // the trust file demands more than it did
+			if err := k.add(signed{c, false}); err != nil {
+				return nil, err
+			}
+		}
 	}
-	k.latest = &c
 	return k, nil
 }
 
-// note is the latest verified checkpoint, or nil.
+// note is the largest checkpoint that was verified, with the quorum or without, or nil.
 func (k *keeper) note() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.latest == nil {
+	best := k.latest
+	for i, s := range k.signed {
+		if s.compared && (best == nil || s.Size > best.Size) {
+			best = &k.signed[i].Checkpoint
+		}
+	}
+	if best == nil {
 		return nil
 	}
-	return k.latest.Note
+	return best.Note
 }
 
-// see verifies a checkpoint: the log's signature, and that it is of one history with the latest one that was verified,
-// which it replaces if it is larger. *ForkError is proof that it is not.
+// see verifies a published checkpoint: the log's signatures, that it is of one history with every other that is kept, and
+// all that the trust file demands. *ForkError is proof that it is not of one history, *QuorumError says what is missing.
 func (k *keeper) see(ctx context.Context, note []byte) (trust.Checkpoint, error) {
+	c, err := k.seeSigned(ctx, note)
+	if err == nil && !c.Witnessed {
+		err = &QuorumError{c}
+	}
+	return c, err
+}
+
+// seeSigned is see for a checkpoint that only the log need have signed.
+func (k *keeper) seeSigned(ctx context.Context, note []byte) (trust.Checkpoint, error) {
 	c, err := k.trust.OpenCheckpoint(note)
 	if err != nil {
 		return c, err
 	}
+	return c, k.take(ctx, c)
+}
+
+// give keeps a checkpoint that came with something else, without the network: compareGiven looks at it.
+func (k *keeper) give(note []byte) error {
+	c, err := k.trust.OpenCheckpoint(note)
+	if err != nil {
+		return err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	for _, o := range k.knownLocked() {
+		if o.Size == c.Size && o.Root != c.Root {
+			return &ForkError{Ours: o, Theirs: c, OldSize: c.Size, OldRoot: c.Root}
+		}
+		if o.Size == c.Size {
+			return nil
+		}
+	}
+	if len(k.signed) >= maxSigned {
+		return fmt.Errorf("%d checkpoints of the log could not be compared with each other, no more are taken", maxSigned)
+	}
+	return k.add(signed{c, false})
+}
+
+// compareGiven verifies what was given and not yet compared.
+func (k *keeper) compareGiven(ctx context.Context) error {
+	k.mu.Lock()
+	given := slices.DeleteFunc(slices.Clone(k.signed), func(s signed) bool { return s.compared })
+	k.mu.Unlock()
+	for _, s := range given {
+		if err := k.take(ctx, s.Checkpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keeper) knownLocked() []trust.Checkpoint {
+	var all []trust.Checkpoint
 	if k.latest != nil {
-		if err := k.compare(ctx, *k.latest, c); err != nil {
-			return c, err
-		}
-		if c.Size <= k.latest.Size {
-			return c, nil
+		all = append(all, *k.latest)
+	}
+	for _, s := range k.signed {
+		all = append(all, s.Checkpoint)
+	}
+	return all
+}
+
+// take compares a checkpoint with every other that is kept, and keeps it if it says more than they do.
+func (k *keeper) take(ctx context.Context, c trust.Checkpoint) error {
+	select {
+	case <-k.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { k.turn <- struct{}{} }()
+	k.mu.Lock()
+	others := k.knownLocked()
+	k.mu.Unlock()
+	for _, o := range others {
+		if err := k.compare(ctx, o, c); err != nil {
+			return err
 		}
 	}
-	if k.path != "" {
-		if err := durable.WriteFile(k.path, c.Note, 0o600); err != nil {
-			return c, fmt.Errorf("keeping the latest checkpoint: %w", err)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.keep(c, others); err != nil {
+		return err
+	}
+	// Those that c was proven to extend: one that was given meanwhile is not among them.
+	return k.drop(func(s trust.Checkpoint) bool {
+		return (s.Size < c.Size || s.Size == c.Size && c.Witnessed) && slices.ContainsFunc(others, func(o trust.Checkpoint) bool { return o.Size == s.Size })
+	})
+}
+
+// keep keeps c, which is of one history with others, unless one of them covers it. It needs k.mu.
+func (k *keeper) keep(c trust.Checkpoint, others []trust.Checkpoint) error {
+	if c.Witnessed {
+		if k.latest != nil && c.Size <= k.latest.Size {
+			return nil
+		}
+		if k.dir != "" {
+			if err := durable.WriteFile(filepath.Join(k.dir, latestName), c.Note, 0o600); err != nil {
+				return fmt.Errorf("keeping the latest checkpoint: %w", err)
+			}
+		}
+		k.latest = &c
+		return nil
+	}
+	for i := range k.signed {
+		if k.signed[i].Size == c.Size {
+			k.signed[i].compared = true
+			return nil
 		}
 	}
-	k.latest = &c
-	return c, nil
+	if slices.ContainsFunc(others, func(o trust.Checkpoint) bool { return o.Size >= c.Size }) {
+		return nil
+	}
+	return k.add(signed{c, true})
+}
+
+// add keeps a signed checkpoint. It needs k.mu.
+func (k *keeper) add(s signed) error {
+	if k.dir != "" {
+		if err := durable.WriteFile(k.signedPath(s.Checkpoint), s.Note, 0o600); err != nil {
+			return fmt.Errorf("keeping a signed checkpoint: %w", err)
+		}
+	}
+	k.signed = append(k.signed, s)
+	return nil
+}
+
+// drop forgets signed checkpoints, after what stands for them was kept. It needs k.mu.
+func (k *keeper) drop(done func(trust.Checkpoint) bool) (err error) {
+	k.signed = slices.DeleteFunc(k.signed, func(s signed) bool {
+		if !done(s.Checkpoint) {
+			return false
+		}
+		if k.dir != "" {
+			err = errors.Join(err, durable.Remove(k.signedPath(s.Checkpoint)))
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("removing a signed checkpoint: %w", err)
+	}
+	return nil
+}
+
+func (k *keeper) signedPath(c trust.Checkpoint) string {
+	sum := sha256.Sum256(c.Note)
+	return filepath.Join(k.dir, fmt.Sprintf("%s.%d.%x", latestName, c.Size, sum[:4]))
 }
 
 func (k *keeper) compare(ctx context.Context, ours, theirs trust.Checkpoint) error {
@@ -103,58 +271,4 @@ func (k *keeper) compare(ctx context.Context, ours, theirs trust.Checkpoint) err
 		return &ForkError{Ours: ours, Theirs: theirs, OldSize: small.Size, OldRoot: root, Proof: proof}
 	}
 	return nil
-}
-
-// leaves returns the hashes of the leaves at indexes of the tree that c describes, proven by hash tiles.
-func (k *keeper) leaves(ctx context.Context, c trust.Checkpoint, indexes []uint64) ([]tiles.Hash, error) {
-	at := make([]int64, len(indexes))
-	for i, x := range indexes {
-		if x >= c.Size || c.Size > tiles.MaxSize {
-			return nil, &tiles.RangeError{From: x, To: x + 1, Size: c.Size}
-		}
-		at[i] = tlog.StoredHashIndex(0, int64(x))
-	}
-	tr := &tileReader{ctx: ctx, fetch: k.fetch}
-	hashes, err := tlog.TileHashReader(tlog.Tree{N: int64(c.Size), Hash: c.Root}, tr).ReadHashes(at)
-	if err != nil {
-		return nil, fmt.Errorf("reading hash tiles of the tree of size %d: %w", c.Size, err)
-	}
-	out := make([]tiles.Hash, len(hashes))
-	for i, h := range hashes {
-		out[i] = tiles.Hash(h)
-	}
-	return out, nil
-}
-
-// tileReader gives tiles to package tlog, which believes none of them.
-type tileReader struct {
-	ctx   context.Context
-	fetch tiles.Fetch
-}
-
-func (r *tileReader) Height() int { return 8 }
-
-func (r *tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
-
-func (r *tileReader) ReadTiles(want []tlog.Tile) ([][]byte, error) {
-	out := make([][]byte, len(want))
-	for i, t := range want {
-		n := t.W * len(tiles.Hash{})
-		width := uint8(t.W) // 256 becomes 0, which means full
-		b, err := r.fetch(r.ctx, tiles.Path(uint64(t.L), uint64(t.N), width))
-		if err != nil && width != 0 {
-			// A partial tile is given up once the full one is there.
-			if full, fullErr := r.fetch(r.ctx, tiles.Path(uint64(t.L), uint64(t.N), 0)); fullErr == nil {
-				b, err = full, nil
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(b) > n {
-			b = b[:n]
-		}
-		out[i] = b
-	}
-	return out, nil
 }

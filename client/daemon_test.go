@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/stenolog/steno/access"
 	"github.com/stenolog/steno/client"
@@ -56,7 +57,10 @@ func newStenod(t *testing.T, w *world) *stenod {
 	cfg := daemon.Default()
 	cfg.Origin, cfg.Dir, cfg.Guard = origin, filepath.Join(dir, "log"), filepath.Join(dir, "guard", "guard.db")
 	cfg.Trust = file("trust", w.Trust)
-	cfg.Keys = daemon.Keys{Log: file("log.key", []byte(w.Log)), Received: file("received.key", []byte(w.Received)), System: file("system.key", []byte(w.System))}
+	keys := fmt.Sprintf("{log: %q, received: %q, system: %q}", file("log.key", []byte(w.Log)), file("received.key", []byte(w.Received)), file("system.key", []byte(w.System)))
+	if err := yaml.Unmarshal([]byte(keys), &cfg.Keys); err != nil {
+		t.Fatal(err)
+	}
 	cfg.Principals = []daemon.Principal{
 		{Name: "bot", Roles: []string{"recorder"}, TokenSHA256: recorderDigest},
 		{Name: "auditor", Roles: []string{"auditor"}, TokenSHA256: auditorDigest},

@@ -19,8 +19,8 @@ var (
 	ErrSpoolBroken = errors.New("spool is broken")
 	// ErrSpoolLocked means that another process records from this directory.
 	ErrSpoolLocked = errors.New("spool is in use by another process")
-	// ErrDistrusted means that the server was caught contradicting what it signed or acknowledged. Nothing is recorded
-	// with it any more, also after a restart, until somebody has looked at the evidence and moved it away.
+	// ErrDistrusted means that the server was caught contradicting what it signed or acknowledged. Nothing is sent to it any
+	// more, also after a restart, until somebody has looked at the evidence and moved it away.
 	ErrDistrusted = errors.New("the log is no longer trusted")
 	// ErrClosed means that the track, its session or the recorder was closed.
 	ErrClosed = errors.New("closed")
@@ -133,6 +133,16 @@ func (e *LeafError) Error() string {
 		e.Session, e.Track, e.Seq, e.Index, e.Checkpoint.Size)
 }
 
+// A QuorumError says that the log published a checkpoint that lacks what the trust file demands. It proves nothing: the log
+// may hold to another trust file, or somebody be on the way to it.
+type QuorumError struct {
+	Checkpoint trust.Checkpoint
+}
+
+func (e *QuorumError) Error() string {
+	return fmt.Sprintf("the checkpoint of size %d that the log published lacks what the trust file demands: %s", e.Checkpoint.Size, e.Checkpoint.Missing)
+}
+
 // A ForkError is proof that the log signed two histories.
 type ForkError struct {
 	Ours, Theirs trust.Checkpoint
@@ -141,19 +151,31 @@ type ForkError struct {
 	Proof        [][32]byte
 }
 
+// Fork is the proof, for whoever has the log's key and nothing else.
+func (e *ForkError) Fork() trust.Fork {
+	if e.Ours.Size == e.Theirs.Size {
+		return trust.Fork{Small: e.Ours.Note, Large: e.Theirs.Note}
+	}
+	f := trust.Fork{Small: e.Ours.Note, Large: e.Theirs.Note, Prefix: &e.OldRoot, Proof: e.Proof}
+	if e.Ours.Size > e.Theirs.Size {
+		f.Small, f.Large = f.Large, f.Small
+	}
+	return f
+}
+
 func (e *ForkError) Error() string {
 	return fmt.Sprintf("the log signed two histories: size %d with root %x, and size %d with root %x, in which the root at size %d is %x",
 		e.Ours.Size, e.Ours.Root, e.Theirs.Size, e.Theirs.Root, e.OldSize, e.OldRoot)
 }
 
-// A DistrustedError is what every call returns after the server was caught. Dir holds the evidence.
+// A DistrustedError is what every call but Spool returns after the server was caught.
 type DistrustedError struct {
-	Dir   string
-	Cause error // nil if it was an earlier process that found it
+	Evidence string // a fork file (trust.Fork), or a directory
+	Cause    error  // nil if it was an earlier process that found it
 }
 
 func (e *DistrustedError) Error() string {
-	s := fmt.Sprintf("%v: evidence is in %s; to record with this log again, have it examined and move it away", ErrDistrusted, e.Dir)
+	s := fmt.Sprintf("%v: evidence is in %s; to record with this log again, have it examined and move it away", ErrDistrusted, e.Evidence)
 	if e.Cause != nil {
 		s += fmt.Sprintf(": %v", e.Cause)
 	}

@@ -1,18 +1,33 @@
 package client
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/stenolog/steno/internal/durable"
 )
 
-const evidenceName = "evidence"
+const (
+	evidenceName = "evidence"
+	maxForks     = 16 // more add nothing to what the first proves
+)
+
+// Distrusted tells whether a directory, of a spool or of a reader, holds what a log was caught at: it is nil or a
+// *DistrustedError.
+func Distrusted(dir string) error {
+	found, err := evidenceIn(dir)
+	if err == nil && found != "" {
+		err = &DistrustedError{Evidence: found}
+	}
+	return err
+}
 
 // evidence is what an error proves with, by file name, or nil if it proves nothing against the server.
 func evidence(err error) (kind string, files map[string][]byte) {
@@ -22,8 +37,7 @@ func evidence(err error) (kind string, files map[string][]byte) {
 	var fork *ForkError
 	switch {
 	case errors.As(err, &fork):
-		return "fork", map[string][]byte{"checkpoint-ours": fork.Ours.Note, "checkpoint-theirs": fork.Theirs.Note,
-			"consistency-proof": proofLines(fork.Proof)}
+		return "fork", nil // has a form of its own
 	case errors.As(err, &leaf):
 		return "leaf", map[string][]byte{"leaf": leaf.Leaf, "checkpoint": leaf.Checkpoint.Note}
 	case errors.As(err, &receipt):
@@ -34,17 +48,45 @@ func evidence(err error) (kind string, files map[string][]byte) {
 	return "", nil
 }
 
-func proofLines(proof [][32]byte) []byte {
-	var b []byte
-	for _, h := range proof {
-		b = fmt.Appendf(b, "%x\n", h)
+// keepFork writes the proof of a fork beside the spool, durably, and over no other. It returns the path of one that is there.
+func keepFork(dir string, f *ForkError) (string, error) {
+	b := f.Fork().Marshal()
+	sum := sha256.Sum256(b)
+	path := filepath.Join(dir, fmt.Sprintf("fork-%x.fork", sum[:4]))
+	have, err := forksIn(dir)
+	if err == nil && len(have) >= maxForks {
+		return have[0], nil
 	}
-	return b
+	if err == nil {
+		err = durable.CreateFile(path, b, 0o600)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return path, fmt.Errorf("keeping the proof of a fork: %w", err)
+	}
+	return path, nil
 }
 
-// keepEvidence writes what err proves with into a directory of its own, durably. The claim itself is written last, so that
+// forksIn are the paths of fork files, by name. What is in them does not matter: somebody who looked moves them away.
+func forksIn(dir string) (found []string, err error) {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for fork files: %w", err)
+	}
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), "fork-") && strings.HasSuffix(f.Name(), ".fork") {
+			found = append(found, filepath.Join(dir, f.Name()))
+		}
+	}
+	return found, nil
+}
+
+// keepEvidence writes what err proves with, durably: the proof of a fork into a file, the rest into a directory of its own. The claim itself is written last, so that
 // a directory with a claim is whole.
 func keepEvidence(spool string, now time.Time, err error) (string, error) {
+	var fork *ForkError
+	if errors.As(err, &fork) {
+		return keepFork(spool, fork)
+	}
 	kind, files := evidence(err)
 	dir := filepath.Join(spool, evidenceName, now.UTC().Format("20060102T150405.000000Z")+"-"+kind)
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
@@ -68,8 +110,15 @@ func keepEvidence(spool string, now time.Time, err error) (string, error) {
 	return dir, nil
 }
 
-// evidenceIn tells whether an earlier process found something: the directory of the oldest find, or "".
+// evidenceIn tells whether an earlier process found something: the file or directory of a find, or "".
 func evidenceIn(spool string) (string, error) {
+	forks, err := forksIn(spool)
+	if err != nil {
+		return "", err
+	}
+	if len(forks) > 0 {
+		return forks[0], nil
+	}
 	dir := filepath.Join(spool, evidenceName)
 	found, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(found) == 0 {

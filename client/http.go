@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stenolog/steno/api/wire"
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/log/tiles"
 )
 
@@ -213,7 +214,12 @@ func (c *caller) tile(ctx context.Context, path string) ([]byte, error) {
 }
 
 func (c *caller) checkpoint(ctx context.Context) ([]byte, error) {
-	return c.get(ctx, "checkpoint", nil, 64<<10)
+	return c.get(ctx, "checkpoint", nil, checkpoint.MaxNote)
+}
+
+// signedCheckpoint is the latest that the log has signed.
+func (c *caller) signedCheckpoint(ctx context.Context) ([]byte, error) {
+	return c.get(ctx, wire.PathCheckpoint, nil, checkpoint.MaxNote)
 }
 
 // pathFor fills {id}, {hash} or {index} into one of wire's paths.

@@ -5,14 +5,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/stenolog/steno/api/wire"
 	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/trust"
 )
 
 // caught runs a recorder against a server that lies, and checks what must follow: one alarm, the evidence on disk, nothing
@@ -42,13 +46,20 @@ func caught[E error](t *testing.T, files []string, lie func(*server, *client.Rec
 	if !errors.As(err, &want) || !errors.As(err, &distrust) || !errors.Is(err, client.ErrDistrusted) {
 		t.Fatalf("alarm: %v", err)
 	}
-	for _, f := range append(files, "claim.json") {
-		if b, err := os.ReadFile(filepath.Join(distrust.Dir, f)); err != nil || len(b) == 0 {
-			t.Errorf("evidence %s: %d bytes, %v", f, len(b), err)
+	if fork := new(client.ForkError); errors.As(err, &fork) {
+		proves(t, w, distrust.Evidence, cfg.Dir)
+	} else {
+		for _, f := range append(files, "claim.json") {
+			if b, err := os.ReadFile(filepath.Join(distrust.Evidence, f)); err != nil || len(b) == 0 {
+				t.Errorf("evidence %s: %d bytes, %v", f, len(b), err)
+			}
 		}
 	}
-	if _, err := main.Spool(remark("after")); !errors.Is(err, client.ErrDistrusted) {
-		t.Errorf("spooling afterwards: %v", err)
+	if _, err := main.Record(within(t, time.Second), remark("intent")); !errors.Is(err, client.ErrDistrusted) {
+		t.Errorf("recording afterwards: %v", err)
+	}
+	if _, err := main.Spool(remark("result")); err != nil {
+		t.Errorf("FAIL-CLOSED: what has happened was not kept: %v", err)
 	}
 	if _, err := rec.Open(within(t, time.Second), opening()); !errors.Is(err, client.ErrDistrusted) {
 		t.Errorf("opening afterwards: %v", err)
@@ -61,6 +72,28 @@ func caught[E error](t *testing.T, files []string, lie func(*server, *client.Rec
 	}
 	if _, err := client.New(cfg); !errors.Is(err, client.ErrDistrusted) {
 		t.Errorf("a new recorder on the evidence: %v", err)
+	}
+}
+
+// proves checks a fork file with the log's public key alone.
+func proves(t *testing.T, w *world, path, spool string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := filepath.Base(path); filepath.Dir(path) != spool || !regexp.MustCompile(`^fork-[0-9a-f]{8}\.fork$`).MatchString(name) {
+		t.Errorf("the proof is kept as %s", path)
+	}
+	f, err := trust.ParseFork(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Verify(must(note.NewVerifier(w.trust().Log))); err != nil {
+		t.Errorf("the proof of a fork: %v", err)
+	}
+	if err := f.Verify(must(note.NewVerifier(newWorld().trust().Log))); err == nil {
+		t.Error("it convicts another log as well")
 	}
 }
 
@@ -126,7 +159,7 @@ func rewrite(s *server) {
 }
 
 func TestONEHISTORY_aForkOfTheSameSizeIsCaught(t *testing.T) {
-	caught[*client.ForkError](t, []string{"checkpoint-ours", "checkpoint-theirs"}, func(s *server, rec *client.Recorder, _ *client.Track) {
+	caught[*client.ForkError](t, nil, func(s *server, rec *client.Recorder, _ *client.Track) {
 		eventually(t, "a checkpoint is verified", func() bool { return len(rec.Unsent()[0].Entries) == 0 })
 		s.with(func() {
 			rewrite(s)
@@ -136,7 +169,7 @@ func TestONEHISTORY_aForkOfTheSameSizeIsCaught(t *testing.T) {
 }
 
 func TestONEHISTORY_aForkOfAnotherSizeIsCaught(t *testing.T) {
-	caught[*client.ForkError](t, []string{"checkpoint-ours", "checkpoint-theirs", "consistency-proof"}, func(s *server, rec *client.Recorder, _ *client.Track) {
+	caught[*client.ForkError](t, nil, func(s *server, rec *client.Recorder, _ *client.Track) {
 		eventually(t, "a checkpoint is verified", func() bool { return len(rec.Unsent()[0].Entries) == 0 })
 		s.with(func() {
 			rewrite(s)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stenolog/steno/api/wire"
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/recorder"
 )
@@ -51,21 +52,15 @@ func (r *Recorder) head(ctx context.Context, session string) (SessionHead, []byt
 func (r *Recorder) refresh(ctx context.Context) entry.Text {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.RequestTimeout/4)
 	defer cancel()
-	b, err := r.http.do(ctx, request{method: http.MethodGet, path: "checkpoint", limit: 64 << 10})
+	b, err := r.http.do(ctx, request{method: http.MethodGet, path: "checkpoint", limit: checkpoint.MaxNote})
 	if err == nil {
 		_, err = r.keeper.see(ctx, b)
 	}
 	if err != nil {
 		r.cfg.Logger.Warn("no newer checkpoint was verified", "err", r.distrusted(err))
 	}
-	if note := r.keeper.note(); len(note) <= maxEmbedded {
-		return entry.Text(note)
-	}
-	return "" // too many cosignatures for an event
+	return recorder.Embed(r.keeper.note())
 }
-
-// maxEmbedded is the longest checkpoint that stands in an event.
-const maxEmbedded = 4096
 
 // roll renews the session with heartbeats (track main) and records the latest checkpoint every now and then.
 func (t *Track) roll() {

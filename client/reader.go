@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -29,7 +28,7 @@ type ReaderConfig struct {
 	URL            string // of the audit listener
 	Token          string
 	Trust          *trust.Trust
-	Dir            string // keeps the latest verified checkpoint, and evidence if two fork; empty to forget it
+	Dir            string // keeps the latest verified checkpoints, and the proof if two fork; empty to forget them
 	Transport      http.RoundTripper
 	RequestTimeout time.Duration
 	Now            func() time.Time
@@ -61,14 +60,12 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{http: c, trust: cfg.Trust, dir: cfg.Dir, now: cfg.Now, tiles: make(map[string][]byte)}
-	path := ""
 	if cfg.Dir != "" {
 		if err := durable.MkdirAll(cfg.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("making the reader's directory: %w", err)
 		}
-		path = filepath.Join(cfg.Dir, "checkpoint")
 	}
-	r.keeper, err = openKeeper(cfg.Trust, r.Fetch, path)
+	r.keeper, err = openKeeper(cfg.Trust, r.Fetch, cfg.Dir)
 	return r, err
 }
 
@@ -97,22 +94,31 @@ func (r *Reader) Fetch(ctx context.Context, path string) ([]byte, error) {
 	return b, nil
 }
 
-// Checkpoint is the log's present one: signed, and of one history with every other that this reader has verified, or
-// *ForkError, which is kept as evidence.
+// Checkpoint is the log's published one: signed, with all that the trust file demands (else *QuorumError), and of one
+// history with every other that this reader has verified (else *ForkError, whose proof is kept).
 func (r *Reader) Checkpoint(ctx context.Context) (trust.Checkpoint, error) {
 	note, err := r.http.checkpoint(ctx)
 	if err != nil {
 		return trust.Checkpoint{}, fmt.Errorf("reading the checkpoint: %w", err)
 	}
-	return r.see(ctx, note)
+	return r.seen(r.keeper.see(ctx, note))
 }
 
-func (r *Reader) see(ctx context.Context, note []byte) (trust.Checkpoint, error) {
-	c, err := r.keeper.see(ctx, note)
+// Signed is the latest checkpoint that the log has signed, as Checkpoint is but without the quorum perhaps.
+func (r *Reader) Signed(ctx context.Context) (trust.Checkpoint, error) {
+	note, err := r.http.signedCheckpoint(ctx)
+	if err != nil {
+		return trust.Checkpoint{}, fmt.Errorf("reading the signed checkpoint: %w", err)
+	}
+	return r.seen(r.keeper.seeSigned(ctx, note))
+}
+
+// seen keeps the proof if a checkpoint forks from one that was seen before.
+func (r *Reader) seen(c trust.Checkpoint, err error) (trust.Checkpoint, error) {
 	var fork *ForkError
 	if errors.As(err, &fork) && r.dir != "" {
-		dir, keepErr := keepEvidence(r.dir, r.now(), err)
-		return c, &DistrustedError{Dir: dir, Cause: errors.Join(err, keepErr)}
+		kept, keepErr := keepEvidence(r.dir, r.now(), err)
+		return c, &DistrustedError{Evidence: kept, Cause: errors.Join(err, keepErr)}
 	}
 	return c, err
 }
@@ -264,7 +270,7 @@ func (r *Reader) verifyProof(ctx context.Context, b, leaf []byte) (*Proof, error
 	if !bytes.Equal(tp.Marshal(), b) || tp.ExtraData != nil {
 		return nil, errors.New("it is not in its one form")
 	}
-	c, err := r.see(ctx, tp.Checkpoint)
+	c, err := r.seen(r.keeper.see(ctx, tp.Checkpoint))
 	if err != nil {
 		return nil, err
 	}

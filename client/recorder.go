@@ -16,9 +16,12 @@
 // and on disk wrapped to the recipients of their classes. A recorder that is restarted can therefore send what the one
 // before left, and can go on with a track (Resume), which rolls to new keys; it can't read what was recorded before.
 //
+// Where the trust file demands witnesses, proven means under a checkpoint that their quorum has cosigned. While they are
+// away, entries are proven under one that the log alone has signed, which is kept, and held against it later.
+//
 // What is trusted: the keys in the trust file, and this machine. A server that shows a receipt that is not one, forgets
 // what it acknowledged, or signs two histories, is caught: the evidence is kept on disk, Alarm is called, and nothing is
-// recorded with that log any more. docs/spec/spool.md specifies the directory.
+// sent to that log any more. What has happened (Spool) is still kept. docs/spec/spool.md specifies the directory.
 package client
 
 import (
@@ -29,7 +32,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -69,11 +71,11 @@ type Config struct {
 	RequestTimeout time.Duration
 	RetryMin       time.Duration // first wait after a failed attempt, doubled each time
 	RetryMax       time.Duration
-	VerifyEvery    time.Duration // how often acknowledged entries are looked for in the tree
+	VerifyEvery    time.Duration // how often acknowledged entries are looked for in the tree, and what it shows compared
 	RollEvery      time.Duration // how often a track records the latest checkpoint; negative for never
 	Transport      http.RoundTripper
 	// Alarm is told, once, what the server was caught at: *BehindError, *ReceiptError, *LeafError or *ForkError in a
-	// *DistrustedError.
+	// *DistrustedError, after the evidence was kept.
 	Alarm  func(error)
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -161,14 +163,11 @@ func New(cfg Config) (*Recorder, error) {
 }
 
 func (r *Recorder) load() error {
-	found, err := evidenceIn(r.cfg.Dir)
+	err := Distrusted(r.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if found != "" {
-		return &DistrustedError{Dir: found}
-	}
-	if r.keeper, err = openKeeper(r.cfg.Trust, r.http.tile, filepath.Join(r.cfg.Dir, "checkpoint")); err != nil {
+	if r.keeper, err = openKeeper(r.cfg.Trust, r.http.tile, r.cfg.Dir); err != nil {
 		return err
 	}
 	tracks, err := scanDir(r.cfg.Dir)
@@ -212,9 +211,9 @@ func (r *Recorder) tracksLocked() []*Track {
 	return out
 }
 
-// Close waits until everything is acknowledged and proven to be in the log, or ctx ends, and gives the spool free. What is
-// left is sent by the next recorder with this spool; if any of it is not acknowledged the error is ErrPending. Sessions
-// stay open.
+// Close waits until everything is acknowledged and proven to be in the log, if only under a checkpoint that it alone has
+// signed, or ctx ends, and gives the spool free. What is left the next recorder with this spool sends, or verifies; if any
+// of it is not acknowledged the error is ErrPending. Sessions stay open.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if r.closed {
@@ -251,12 +250,12 @@ func (r *Recorder) distrusted(err error) error {
 		return r.distrust
 	}
 	// The lock is held while the evidence is written, so that nobody goes on meanwhile.
-	dir, keepErr := keepEvidence(r.cfg.Dir, r.cfg.Now(), err)
-	d := &DistrustedError{Dir: dir, Cause: errors.Join(err, keepErr)}
+	kept, keepErr := keepEvidence(r.cfg.Dir, r.cfg.Now(), err)
+	d := &DistrustedError{Evidence: kept, Cause: errors.Join(err, keepErr)}
 	r.distrust = d
 	close(r.distrusts)
 	r.mu.Unlock()
-	r.cfg.Logger.Error("the log is no longer trusted", "evidence", dir, "err", err)
+	r.cfg.Logger.Error("the log is no longer trusted", "evidence", kept, "err", d.Cause)
 	r.cfg.Alarm(d)
 	return d
 }

@@ -24,7 +24,10 @@ type State string
 const (
 	Spooled State = "spooled" // fsynced here; the log has not acknowledged it, as far as this recorder knows
 	Durable State = "durable" // acknowledged by a verified receipt; not yet proven to be in the tree
-	Refused State = "refused" // the server will not take it: see the track's Err
+	// Integrated is proven to be in the tree of a checkpoint that the log has signed, and not yet in that of one that has
+	// the quorum of witnesses. It is known to the recorder alone, not to ReadSpool.
+	Integrated State = "integrated"
+	Refused    State = "refused" // the server will not take it: see the track's Err
 )
 
 // A SpooledTrack is what a spool holds of a track.
@@ -58,6 +61,8 @@ type item struct {
 	acked      bool
 	index      uint64
 	leaf       tiles.Hash // hash of the leaf, once acked
+	integrated uint64     // size of the signed checkpoint under which it was proven, or 0
+	waited     int        // times that it was looked for under a published one that did not cover it
 }
 
 func (it *item) next() uint64 { return it.seq + it.count }
@@ -78,9 +83,12 @@ func (it *item) parse(data []byte) (wire.Submitted, error) {
 func (it *item) shown(refused bool) SpooledEntry {
 	e := SpooledEntry{Seq: it.seq, Count: it.count, Hash: it.hash, Bytes: int64(it.at.length),
 		Since: it.since.Time(), State: Spooled, Index: it.index}
-	if it.acked {
+	switch {
+	case it.integrated > 0:
+		e.State = Integrated
+	case it.acked:
 		e.State = Durable
-	} else if refused {
+	case refused:
 		e.State = Refused
 	}
 	return e

@@ -51,7 +51,8 @@ func (t *Track) send() {
 // definitive ends the track, or the trust in the log, if err is not one that passes.
 func (t *Track) definitive(err error) bool {
 	if kind, _ := evidence(err); kind != "" {
-		t.end(t.r.distrusted(err))
+		// The track does not end: what has happened is still spooled.
+		_ = t.r.distrusted(err)
 		return true
 	}
 	var refused *RefusedError
@@ -180,6 +181,11 @@ func (t *Track) receipts(items []*item, subs []wire.Submitted, receipts []wire.R
 	if _, err := t.spool.append(0, records...); err != nil && !errors.Is(err, ErrSpoolFull) {
 		return err
 	}
+	t.acknowledged(items, receipts, leaves)
+	return t.given(receipts)
+}
+
+func (t *Track) acknowledged(items []*item, receipts []wire.Receipt, leaves []tiles.Hash) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, rc := range receipts {
@@ -190,6 +196,24 @@ func (t *Track) receipts(items []*item, subs []wire.Submitted, receipts []wire.R
 	}
 	t.lastSend = nil
 	t.wake()
+}
+
+// given keeps the checkpoints that receipts of a higher level carry. That they cover the entries is not believed: verify
+// proves it. One that can't be used makes no receipt worse than durable.
+func (t *Track) given(receipts []wire.Receipt) error {
+	last := ""
+	for _, rc := range receipts {
+		if rc.Checkpoint == last {
+			continue
+		}
+		last = rc.Checkpoint
+		var fork *ForkError
+		if err := t.r.keeper.give([]byte(last)); errors.As(err, &fork) {
+			return err
+		} else if err != nil {
+			t.r.cfg.Logger.Warn("a receipt's checkpoint was not kept", "session", t.session, "track", t.name, "err", err)
+		}
+	}
 	return nil
 }
 

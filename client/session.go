@@ -168,6 +168,9 @@ func (r *Recorder) begin(ctx context.Context, state trackState, open func(record
 		return nil, err
 	}
 	part := recorderPart{keys: commitments, enrolment: entry.Text(r.cfg.Enrolment), checkpoint: r.refresh(ctx)}
+	if err := r.ok(); err != nil { // it may have shown another history just now
+		return nil, err
+	}
 	t, err := r.newOpenTrack(state, keys)
 	if err != nil {
 		return nil, err
@@ -269,6 +272,9 @@ func (r *Recorder) Resume(ctx context.Context, session, track string) (*Track, e
 		return nil, err
 	}
 	roll := entry.SessionRoll{Why: "restart", Keys: commitments, Checkpoint: r.refresh(ctx)}
+	if err := r.ok(); err != nil {
+		return nil, err
+	}
 	span, err := t.resume(keys, wraps, recorder.Plain(entry.TypeSessionRoll, roll))
 	if err != nil {
 		return nil, fmt.Errorf("resuming %s/%s: %w", session, track, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/stenolog/steno/api/wire"
@@ -91,7 +92,7 @@ func (t *Track) Record(ctx context.Context, events ...recorder.Event) (Span, err
 }
 
 // Spool returns when the events are fsynced here; they are sent in the order in which they were taken. It works while the
-// server is away, and takes room that Record leaves it: use it for what has happened and must not be lost.
+// server is away or distrusted, and takes room that Record leaves it: use it for what has happened and must not be lost.
 func (t *Track) Spool(events ...recorder.Event) (Span, error) {
 	return t.put(context.Background(), &call{events: events, reserve: true})
 }
@@ -101,7 +102,8 @@ func (t *Track) put(ctx context.Context, c *call) (Span, error) {
 	if len(c.events) == 0 {
 		return Span{}, errors.New("client: no events")
 	}
-	if err := t.r.ok(); err != nil {
+	// What has happened is kept also when the log is not trusted any more.
+	if err := t.r.ok(); err != nil && !(c.reserve && errors.Is(err, ErrDistrusted)) {
 		return Span{}, err
 	}
 	t.mu.Lock()
@@ -324,16 +326,18 @@ func (t *Track) acked(ctx context.Context, span Span) error {
 	}
 }
 
-// drain waits until all entries are proven to be in the log. What is acknowledged when ctx ends is good enough.
+// drain waits until all entries are proven to be in the log, if only under a checkpoint that the log alone has signed. What
+// is acknowledged when ctx ends is good enough.
 func (t *Track) drain(ctx context.Context) error {
 	for {
 		t.mu.Lock()
-		left, acked, next, failed, lastSend, changed := len(t.items), t.state.Acked, t.state.Next, t.failed, t.lastSend, t.changed
+		left := slices.ContainsFunc(t.items, func(it *item) bool { return it.integrated == 0 })
+		acked, next, failed, lastSend, changed := t.state.Acked, t.state.Next, t.failed, t.lastSend, t.changed
 		t.mu.Unlock()
 		if failed != nil && acked < next {
 			return failed
 		}
-		if left == 0 || failed != nil {
+		if !left || failed != nil {
 			return nil
 		}
 		select {

@@ -3,13 +3,14 @@ package client
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/log/tiles"
+	"github.com/stenolog/steno/trust"
 )
 
-// verify looks, again and again, for acknowledged entries in the tree, and lets go of those that were proven to be there.
+// verify looks, again and again, for acknowledged entries in the tree, and lets go of those that were proven to be there
+// under a checkpoint that has all that the trust file demands.
 func (r *Recorder) verify() {
 	for sleep(r.ctx, r.cfg.VerifyEvery) == nil {
 		if r.trusted() != nil {
@@ -30,14 +31,32 @@ type claim struct {
 }
 
 func (r *Recorder) verifyOnce(ctx context.Context) error {
+	if err := r.keeper.compareGiven(ctx); err != nil {
+		return err
+	}
+	tracks, claims, waiting := r.claims()
+	if len(claims) == 0 {
+		return r.settle(tracks, waiting)
+	}
+	rest, err := r.verifyPublished(ctx, tracks, claims)
+	var lacks *QuorumError
+	if err != nil && !errors.As(err, &lacks) {
+		return err
+	}
+	if len(rest) > 0 && r.cfg.Trust.NeedsWitnesses() {
+		err = errors.Join(err, r.verifySigned(ctx, rest), r.makeRoom(tracks))
+	}
+	return errors.Join(err, r.settle(tracks, true))
+}
+
+// claims are the acknowledged entries of all tracks. Any tells whether the spool holds entries at all.
+func (r *Recorder) claims() (tracks []*Track, claims []claim, any bool) {
 	r.mu.Lock()
-	tracks := r.tracksLocked()
+	tracks = r.tracksLocked()
 	r.mu.Unlock()
-	var claims []claim
-	var waiting bool
 	for _, t := range tracks {
 		t.mu.Lock()
-		waiting = waiting || len(t.items) > 0
+		any = any || len(t.items) > 0
 		for _, it := range t.items {
 			if it.acked {
 				claims = append(claims, claim{t, it})
@@ -45,24 +64,61 @@ func (r *Recorder) verifyOnce(ctx context.Context) error {
 		}
 		t.mu.Unlock()
 	}
-	if len(claims) == 0 {
-		return r.settle(tracks, waiting)
-	}
+	return tracks, claims, any
+}
+
+// verifyPublished lets go of what the published checkpoint covers, and returns what it does not.
+func (r *Recorder) verifyPublished(ctx context.Context, tracks []*Track, claims []claim) (rest []claim, err error) {
 	note, err := r.http.checkpoint(ctx)
+	var p *Problem
+	if errors.As(err, &p) && p.Code == codeNotCovered {
+		return claims, nil // none has had the quorum yet
+	}
 	if err != nil {
-		return err
+		return claims, err
 	}
 	c, err := r.keeper.see(ctx, note)
 	if err != nil {
-		return err
+		return claims, err
 	}
-	claims = slices.DeleteFunc(claims, func(x claim) bool { return x.item.index >= c.Size })
+	covered, rest := split(claims, c.Size)
+	if err := r.prove(ctx, c, covered); err != nil {
+		return rest, err
+	}
+	proven := make(map[*item]bool, len(covered))
+	for _, x := range covered {
+		proven[x.item] = true
+	}
+	for _, t := range tracks {
+		if err := t.verified(proven, c.Size); err != nil {
+			return rest, err
+		}
+	}
+	return rest, nil
+}
+
+const codeNotCovered = "not-covered"
+
+// split are the claims below a size, and the others.
+func split(claims []claim, size uint64) (covered, rest []claim) {
+	for _, x := range claims {
+		if x.item.index < size {
+			covered = append(covered, x)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	return covered, rest
+}
+
+// prove looks whether claims stand in the tree of a verified checkpoint where the server says.
+func (r *Recorder) prove(ctx context.Context, c trust.Checkpoint, claims []claim) error {
+	if len(claims) == 0 {
+		return nil
+	}
 	indexes := make([]uint64, len(claims))
 	for i, x := range claims {
 		indexes[i] = x.item.index
-	}
-	if len(claims) == 0 {
-		return nil
 	}
 	found, err := r.keeper.leaves(ctx, c, indexes)
 	if err != nil {
@@ -74,16 +130,71 @@ func (r *Recorder) verifyOnce(ctx context.Context) error {
 				Leaf: x.track.leafOf(x.item), Found: found[i], Checkpoint: c}
 		}
 	}
-	proven := make(map[*item]bool, len(claims))
+	return nil
+}
+
+// patience is how many times an entry is looked for under a published checkpoint before the one that only the log has
+// signed is asked for. While witnesses answer, it is not.
+const patience = 3
+
+// verifySigned proves entries under the log's own checkpoint, which is kept: one that witnesses have seen must extend it.
+// The entries stay in the spool until then.
+func (r *Recorder) verifySigned(ctx context.Context, claims []claim) error {
+	if !waited(claims) {
+		return nil
+	}
+	note, err := r.http.signedCheckpoint(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := r.keeper.seeSigned(ctx, note)
+	if err != nil {
+		return err
+	}
+	covered, _ := split(claims, c.Size)
+	if err := r.prove(ctx, c, covered); err != nil {
+		return err
+	}
+	for _, x := range covered {
+		x.track.mu.Lock()
+		x.item.integrated = c.Size
+		x.track.wake()
+		x.track.mu.Unlock()
+	}
+	return nil
+}
+
+// waited counts, and tells whether any of the entries has waited for long enough.
+func waited(claims []claim) (long bool) {
 	for _, x := range claims {
-		proven[x.item] = true
+		x.track.mu.Lock()
+		x.item.waited++
+		long = long || x.item.integrated == 0 && x.item.waited > patience
+		x.track.mu.Unlock()
+	}
+	return long
+}
+
+// makeRoom lets go of entries that are proven under a signed checkpoint when the spool is half full: witnesses that are
+// away for long must not stop the recording. What would convict the log is the checkpoint, which stays.
+func (r *Recorder) makeRoom(tracks []*Track) error {
+	if r.dir.used.Load() < r.dir.max/2 {
+		return nil
 	}
 	for _, t := range tracks {
-		if err := t.verified(proven, c.Size); err != nil {
+		proven, size := make(map[*item]bool), uint64(0)
+		t.mu.Lock()
+		for _, it := range t.items {
+			if it.integrated > 0 {
+				proven[it], size = true, it.integrated
+			}
+		}
+		t.mu.Unlock()
+		if err := t.verified(proven, size); err != nil {
 			return err
 		}
 	}
-	return r.settle(tracks, true)
+	return nil
 }
 
 // verified lets go of the entries at the front that were proven.
