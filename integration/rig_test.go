@@ -137,7 +137,7 @@ func (d *deployment) enrol(vkey string, holder entry.Holder, agents ...string) [
 func (d *deployment) configuration() daemon.Config {
 	c := daemon.Default()
 	c.Origin, c.Dir, c.Guard, c.Trust = origin, d.path("data"), d.path("guard", "guard.db"), d.path("trust")
-	c.Keys = daemon.Keys{Log: d.path("log.key"), Received: d.path("received.key"), System: d.path("system.key")}
+	c.Keys = daemon.Keys{Log: daemon.Files{d.path("log.key")}, Received: d.path("received.key"), System: d.path("system.key")}
 	vault, recovery := must(age.GenerateX25519Identity()).Recipient(), must(age.GenerateX25519Identity()).Recipient()
 	d.recipients = []age.Recipient{vault, recovery}
 	c.Managed = &daemon.Managed{Key: d.path("managed.key"), Enrolment: d.path("managed.enrolment"), Secret: d.path("managed.key.secret"),

@@ -21,7 +21,7 @@ func (c *Config) Check() error {
 	if err := entry.CheckOrigin(c.Origin); err != nil {
 		wrong("origin: %w", err)
 	}
-	needed := map[string]string{"dir": c.Dir, "guard": c.Guard, "trust": c.Trust, "keys.log": c.Keys.Log,
+	needed := map[string]string{"dir": c.Dir, "guard": c.Guard, "trust": c.Trust, "keys.log": strings.Join(c.Keys.Log, ""),
 		"keys.received": c.Keys.Received, "keys.system": c.Keys.System}
 	if m := c.Managed; m != nil {
 		needed["managed.key"], needed["managed.enrolment"], needed["managed.secret"] = m.Key, m.Enrolment, m.Secret
@@ -39,9 +39,25 @@ func (c *Config) Check() error {
 	if _, err := c.tokens(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.checkWitnesses()...)
 	errs = append(errs, c.checkListeners()...)
 	errs = append(errs, c.checkNumbers()...)
 	return errors.Join(errs...)
+}
+
+// checkWitnesses looks at their lines alone. Whether they fit the policy is seen when the trust file is read.
+func (c *Config) checkWitnesses() (errs []error) {
+	seen := make(map[string]bool)
+	for _, w := range c.Witnesses {
+		if w.Name == "" || seen[w.Name] {
+			errs = append(errs, fmt.Errorf("witnesses: %q is no name, or that of two", w.Name))
+		}
+		seen[w.Name] = true
+		if (w.TLS.Certificate == "") != (w.TLS.Key == "") {
+			errs = append(errs, fmt.Errorf("witnesses: %q: tls has one of certificate and key, and needs both", w.Name))
+		}
+	}
+	return errs
 }
 
 func (c *Config) checkListeners() (errs []error) {

@@ -16,6 +16,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -45,6 +46,7 @@ type Config struct {
 	Trust      string      `yaml:"trust" doc:"file of the keys that verifiers of this log pin (docs/spec/trust.md)"`
 	Succeeds   string      `yaml:"succeeds" doc:"file with the last known checkpoint of the log that this one succeeds"`
 	Keys       Keys        `yaml:"keys"`
+	Witnesses  []Witness   `yaml:"witnesses" doc:"where the witnesses of the trust file's policy are asked; absent: where the policy says"`
 	Managed    *Managed    `yaml:"managed" doc:"absent: no managed recording"`
 	Principals []Principal `yaml:"principals" doc:"who may do what"`
 	Listen     Listen      `yaml:"listen"`
@@ -58,9 +60,44 @@ type Config struct {
 
 // Keys are files with secret keys, which nobody but the server's user can read.
 type Keys struct {
-	Log      string `yaml:"log" doc:"signs checkpoints"`
+	Log      Files  `yaml:"log" doc:"signs checkpoints; a list while a key rotates: all of them sign"`
+	LogMLDSA Files  `yaml:"log_ml_dsa" doc:"signs checkpoints too, with ML-DSA-44; absent: none does"`
 	Received string `yaml:"received" doc:"signs receipts"`
 	System   string `yaml:"system" doc:"signs the log's own entries"`
+}
+
+// Files are one file or a list of them.
+type Files []string
+
+// UnmarshalYAML reads a name or a list of names.
+func (f *Files) UnmarshalYAML(n *yaml.Node) error {
+	var list []string
+	err := n.Decode(&list)
+	if err != nil {
+		list = make([]string, 1)
+		err = n.Decode(&list[0])
+	}
+	if err != nil || slices.Contains(list, "") {
+		return fmt.Errorf("line %d: neither a file nor a list of files", n.Line)
+	}
+	*f = list
+	return nil
+}
+
+// MarshalYAML writes one file as its name.
+func (f Files) MarshalYAML() (any, error) {
+	if len(f) == 1 {
+		return f[0], nil
+	}
+	return []string(f), nil
+}
+
+// Witness is where one is asked for cosignatures.
+type Witness struct {
+	Name string `yaml:"name" doc:"of the witness in the policy; or of its operator, for those of its keys that have no line of their own"`
+	URL  string `yaml:"url" doc:"its submission prefix, and monitoring prefix; absent: the policy's"`
+	CA   string `yaml:"ca" doc:"PEM file of the authorities that its certificate may be of; absent: the system's"`
+	TLS  TLS    `yaml:"tls" doc:"certificate that is shown to it; absent: none"`
 }
 
 // Managed makes the server record for clients that do not sign themselves.
@@ -124,7 +161,7 @@ type Limits struct {
 	WriteTimeout  Duration `yaml:"write_timeout" doc:"from the header until the answer is sent"`
 	IdleTimeout   Duration `yaml:"idle_timeout" doc:"between requests of a connection"`
 	MaxHeader     Bytes    `yaml:"max_header" doc:"of a request's header"`
-	MaxWait       Duration `yaml:"max_wait" doc:"that ?wait=integrated waits at most"`
+	MaxWait       Duration `yaml:"max_wait" doc:"that ?wait= waits at most"`
 	Sessions      int      `yaml:"sessions" doc:"sessions alive at once"`
 }
 
@@ -188,7 +225,16 @@ func Load(path string) (Config, error) {
 }
 
 func (c *Config) resolve(base string) {
-	paths := []*string{&c.Dir, &c.Guard, &c.Trust, &c.Succeeds, &c.Keys.Log, &c.Keys.Received, &c.Keys.System}
+	paths := []*string{&c.Dir, &c.Guard, &c.Trust, &c.Succeeds, &c.Keys.Received, &c.Keys.System}
+	for _, list := range []Files{c.Keys.Log, c.Keys.LogMLDSA} {
+		for i := range list {
+			paths = append(paths, &list[i])
+		}
+	}
+	for i := range c.Witnesses {
+		w := &c.Witnesses[i]
+		paths = append(paths, &w.CA, &w.TLS.Certificate, &w.TLS.Key)
+	}
 	if c.Managed != nil {
 		paths = append(paths, &c.Managed.Key, &c.Managed.Enrolment, &c.Managed.Secret)
 	}

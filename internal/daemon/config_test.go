@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,14 +31,20 @@ func TestParse(t *testing.T) {
 principals:
   - {name: gw, roles: [recorder, operator], token_sha256: [`+digest+`]}
 log: {checkpoint_interval: 2m30s, queue_bytes: 3MiB}
+witnesses:
+  - {name: w1, url: "https://w1.example/", ca: ca.pem, tls: {certificate: c.pem, key: /k.pem}}
+  - {name: bank.example}
 `), "/etc/steno")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := daemon.Default()
-	if c.Dir != "/etc/steno/data" || c.Keys.Log != "/etc/steno/keys/log.key" || c.Log.CheckpointInterval.String() != "2m30s" ||
+	if c.Dir != "/etc/steno/data" || !slices.Equal(c.Keys.Log, daemon.Files{"/etc/steno/keys/log.key"}) || c.Log.CheckpointInterval.String() != "2m30s" ||
 		c.Log.QueueBytes != 3<<20 || c.Limits != want.Limits || c.Log.Queue != want.Log.Queue || c.Managed != nil {
 		t.Errorf("got %+v", c)
+	}
+	if w := (daemon.Witness{Name: "w1", URL: "https://w1.example/", CA: "/etc/steno/ca.pem", TLS: daemon.TLS{Certificate: "/etc/steno/c.pem", Key: "/k.pem"}}); len(c.Witnesses) != 2 || c.Witnesses[0] != w {
+		t.Errorf("got %+v", c.Witnesses)
 	}
 	again, err := yaml.Marshal(c)
 	if err != nil {
@@ -77,6 +84,12 @@ func TestParse_refuses(t *testing.T) {
 		"clear over a network":  {strings.Replace(minimal, "127.0.0.1:0", "0.0.0.0:7801", 1), "in clear"},
 		"one address twice":     {strings.Replace(minimal, "ingest:", `ops: {address: "127.0.0.1:9"}, ingest:`, 1) + "", ""},
 		"certificate, no key":   {strings.Replace(minimal, `"127.0.0.1:0"`, `"127.0.0.1:0", tls: {certificate: x}`, 1), "both"},
+		"no log key":            {strings.Replace(minimal, "log: keys/log.key", `log: ""`, 1), "file"},
+		"empty list of keys":    {strings.Replace(minimal, "log: keys/log.key", "log: []", 1), "keys.log is missing"},
+		"map of keys":           {strings.Replace(minimal, "log: keys/log.key", "log: {a: b}", 1), "list of files"},
+		"witness without name":  {minimal + "witnesses: [{url: \"https://w.example\"}]\n", "no name"},
+		"witness twice":         {minimal + "witnesses: [{name: w}, {name: w}]\n", "of two"},
+		"witness, half of tls":  {minimal + "witnesses: [{name: w, tls: {key: k}}]\n", "both"},
 		"managed without files": {minimal + "managed: {key: k}\n", "managed.enrolment is missing"},
 	} {
 		if name == "one address twice" {

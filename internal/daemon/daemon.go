@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/recording"
 	"github.com/stenolog/steno/storage/posix"
+	"github.com/stenolog/steno/trust"
 )
 
 // Addrs are the addresses that the server really listens on, HOST:PORT, "" for a listener that is off.
@@ -78,7 +80,8 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	o := observers{opts.Logger, registry, opts.Free}
+	alarms := newAlarms(opts.Logger)
+	o := observers{opts.Logger, registry, opts.Free, alarms.raise}
 	l, tree, err := openLog(ctx, c, k, o, down)
 	if err != nil {
 		return nil, err
@@ -92,7 +95,8 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 		return nil, err
 	}
 	down.add("the recording", rec.Close)
-	if err := noteConfig(ctx, c, rec); err != nil {
+	down.addPlain("the alarms", alarms.start(rec))
+	if err := noteConfig(ctx, c, k.trust, rec); err != nil {
 		return nil, err
 	}
 	tokens, err := c.tokens()
@@ -101,7 +105,7 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 	}
 	a, err := api.New(api.Config{
 		Recording: rec, Log: l, Tree: tree, Index: v.index, Keyring: v.keyring, Blobs: v.blobs, Tokens: tokens,
-		Health: newProbe(c, l, rec).health, Gatherer: registry, Limits: c.apiLimits(),
+		Health: newProbe(c, l, rec, k.trust.NeedsWitnesses()).health, Gatherer: registry, Limits: c.apiLimits(),
 		OpsAnonymous: c.Listen.Ops.Anonymous, Logger: opts.Logger, Registerer: registry,
 	})
 	if err != nil {
@@ -126,16 +130,54 @@ func openRecording(ctx context.Context, c Config, k *keys, l *log.Log, v views, 
 	})
 }
 
-// noteConfig commits in the log to the configuration that is in force.
-func noteConfig(ctx context.Context, c Config, rec *recording.Recording) error {
+// noteConfig commits in the log to the configuration and the trust file that are in force, and writes down what the latter
+// says of keys that was not noted before.
+func noteConfig(ctx context.Context, c Config, t *trust.Trust, rec *recording.Recording) error {
 	digest, err := c.Digest()
 	if err != nil {
 		return err
 	}
-	if err := rec.NoteConfig(ctx, entry.Config{Digest: digest, Version: entry.ID(Version())}); err != nil {
+	pinned := entry.Hash(t.Digest())
+	if err := rec.NoteConfig(ctx, entry.Config{Digest: digest, Version: entry.ID(Version()), Trust: &pinned}); err != nil {
 		return fmt.Errorf("recording the configuration: %w", err)
 	}
+	if err := rec.NoteKeys(ctx, keysOf(t)); err != nil {
+		return fmt.Errorf("recording the keys of the trust file: %w", err)
+	}
 	return nil
+}
+
+// keysOf are all keys that a trust file speaks of.
+func keysOf(t *trust.Trust) (all []recording.Key) {
+	add := func(role trust.Role, key string) {
+		all = append(all, recording.Key{Role: string(role), Key: key, Until: recording.NoEnd})
+	}
+	for _, v := range t.LogVerifiers() {
+		add(trust.RoleLog, v.String())
+	}
+	for _, w := range t.Witnesses() {
+		add(trust.RoleWitness, w.Verifier.String())
+	}
+	for _, of := range []struct {
+		role trust.Role
+		keys []string
+	}{{trust.RoleReceived, t.Received}, {trust.RoleSystem, t.System}, {trust.RoleEnroller, t.Enrollers}} {
+		for _, k := range of.keys {
+			add(of.role, k)
+		}
+	}
+	for _, w := range t.Windows {
+		i := slices.IndexFunc(all, func(k recording.Key) bool { return k.Role == string(w.Role) && k.Key == w.Key })
+		if i < 0 { // a recorder's, which stands in enrolments alone
+			add(w.Role, w.Key)
+			i = len(all) - 1
+		}
+		all[i].From, all[i].Compromised = w.From, w.Compromised
+		if w.Until != trust.NoEnd {
+			all[i].Until = w.Until
+		}
+	}
+	return all
 }
 
 func (c *Config) apiLimits() api.Limits {

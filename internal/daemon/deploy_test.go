@@ -87,7 +87,7 @@ func (d *deployment) path(elem ...string) string {
 func (d *deployment) configure() daemon.Config {
 	c := daemon.Default()
 	c.Origin, c.Dir, c.Guard, c.Trust = origin, d.path("data"), d.path("guard", "guard.db"), d.path("trust")
-	c.Keys = daemon.Keys{Log: d.path("log.key"), Received: d.path("received.key"), System: d.path("system.key")}
+	c.Keys = daemon.Keys{Log: daemon.Files{d.path("log.key")}, Received: d.path("received.key"), System: d.path("system.key")}
 	c.Managed = &daemon.Managed{Key: d.path("managed.key"), Enrolment: d.path("managed.enrolment"), Secret: d.path("managed.key.secret"),
 		Recipients: map[string][]string{"default": {d.vault.Recipient().String(), d.recovery.Recipient().String()}}}
 	for name, role := range map[string]access.Role{"gw": access.Recorder, "other": access.Recorder, "examiner": access.Auditor, "ops": access.Operator} {

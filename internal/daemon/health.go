@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,14 +25,15 @@ type probe struct {
 	c       Config
 	log     *log.Log
 	indexed interface{ Indexed() uint64 }
+	quorum  bool // policy demands one
 
 	mu      sync.Mutex
 	asked   time.Time
 	guardOK error
 }
 
-func newProbe(c Config, l *log.Log, indexed interface{ Indexed() uint64 }) *probe {
-	return &probe{c: c, log: l, indexed: indexed}
+func newProbe(c Config, l *log.Log, indexed interface{ Indexed() uint64 }, quorum bool) *probe {
+	return &probe{c: c, log: l, indexed: indexed, quorum: quorum}
 }
 
 func (p *probe) health(ctx context.Context) api.Health {
@@ -43,7 +45,7 @@ func (p *probe) health(ctx context.Context) api.Health {
 		return api.Check{Check: name, OK: ok, Ready: needed, Detail: fmt.Sprintf(format, args...)}
 	}
 	// Errors are told by kind, not by their text, which may name files: the whole of it is in the server's log.
-	return api.Health{Checks: []api.Check{
+	checks := []api.Check{
 		check("signing", h.Stopped == nil, true, "the log has %s", word(h.Stopped == nil, "not stopped", "stopped until it is started again")),
 		check("open", !h.Closing, true, "%s", word(!h.Closing, "taking requests", "shutting down")),
 		check("disk", h.ReadOnly == "", true, "%s", word(h.ReadOnly == "", "above the floor", h.ReadOnly)),
@@ -51,8 +53,37 @@ func (p *probe) health(ctx context.Context) api.Health {
 		check("checkpoint", h.Unpublished <= limit && h.PublishError == nil, false, "size %d of %d published; the oldest entry without a checkpoint waits for %s, at most %s",
 			h.Published, h.Size, h.Unpublished.Round(time.Millisecond), limit),
 		check("index", lag <= p.c.Health.IndexLag, false, "%d entries behind, at most %d", lag, p.c.Health.IndexLag),
-	}}
+	}
+	return api.Health{Checks: append(checks, p.witnesses(h)...)}
 }
+
+// witnesses says which are missing and since when, by their names. One that is missing is no failure as long as there is a
+// quorum without it: that is what a quorum is for. A quorum that is lost is one, and the log records all the same.
+func (p *probe) witnesses(h log.Health) (checks []api.Check) {
+	var missing []string
+	whole := !h.Waiting && h.QuorumLostSince.IsZero()
+	for _, c := range h.Cosigners {
+		detail := fmt.Sprintf("answers; the latest that it cosigned has size %d", c.Size)
+		if !c.Since.IsZero() {
+			missing = append(missing, c.Name)
+			detail = fmt.Sprintf("missing since %s; the latest that it cosigned has size %d", at(c.Since), c.Size)
+		}
+		checks = append(checks, api.Check{Check: "witness " + c.Name, OK: whole || c.Since.IsZero(), Detail: detail})
+	}
+	if !p.quorum {
+		return checks
+	}
+	detail := "cosigned"
+	switch {
+	case h.Waiting:
+		detail = "waiting for witnesses: too few have said what they saw of this log, so nothing is signed"
+	case !whole:
+		detail = fmt.Sprintf("lost since %s, so that nothing is published; missing: %s", at(h.QuorumLostSince), strings.Join(missing, " "))
+	}
+	return append(checks, api.Check{Check: "quorum", OK: whole, Detail: detail})
+}
+
+func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func word(ok bool, yes, no string) string {
 	if ok {

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/storage"
@@ -76,7 +74,7 @@ func createLog(ctx context.Context, c Config, k *keys, down *closers) error {
 	}
 	down.addPlain("the guard", guard.Close)
 	return log.Create(ctx, log.CreateConfig{
-		Origin: c.Origin, Signers: []note.Signer{k.log}, Verifiers: logVerifiers(k.trust), Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
+		Origin: c.Origin, Signers: k.log, Verifiers: logVerifiers(k.trust), Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 	})
 }
 

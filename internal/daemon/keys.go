@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/internal/secretfile"
@@ -28,10 +29,11 @@ const (
 	KeyReceived = "received"
 	KeySystem   = "system"
 	KeyManaged  = "managed"
+	KeyLogMLDSA = "log-ml-dsa"
 )
 
 // KeyKinds lists them.
-func KeyKinds() []string { return []string{KeyLog, KeyReceived, KeySystem, KeyManaged} }
+func KeyKinds() []string { return []string{KeyLog, KeyReceived, KeySystem, KeyManaged, KeyLogMLDSA} }
 
 const (
 	secretLine  = "steno/retry-secret/v1"
@@ -48,6 +50,8 @@ func GenerateKey(kind, origin, file string) (vkey string, err error) {
 	switch kind {
 	case KeyLog:
 		skey, vkey, err = note.GenerateKey(rand.Reader, origin)
+	case KeyLogMLDSA:
+		skey, vkey, err = checkpoint.GenerateKey(checkpoint.CosignatureMLDSA44, origin)
 	case KeyReceived:
 		skey, vkey, err = entry.GenerateReceivedKey(rand.Reader, origin)
 	case KeySystem, KeyManaged:
@@ -87,7 +91,8 @@ func readSigner(path string) (note.Signer, error) {
 // keys are a log's keys, which fit the trust file.
 type keys struct {
 	trust     *trust.Trust
-	log       note.Signer
+	log       []note.Signer
+	peers     peers
 	stamper   *entry.Stamper
 	system    note.Signer
 	systemKey string
@@ -115,11 +120,11 @@ func loadKeys(c Config) (*keys, error) {
 	if k.trust, err = loadTrust(c); err != nil {
 		return nil, err
 	}
-	if k.log, err = readSigner(c.Keys.Log); err != nil {
-		return nil, fmt.Errorf("keys.log: %w", err)
+	if k.log, err = loadLogSigners(c, k.trust); err != nil {
+		return nil, err
 	}
-	if _, err := note.VerifierList(logVerifiers(k.trust)...).Verifier(k.log.Name(), k.log.KeyHash()); err != nil {
-		return nil, fmt.Errorf("keys.log is not a log key of the trust file: verifiers would refuse every checkpoint")
+	if k.peers, err = newPeers(c, k.trust); err != nil {
+		return nil, err
 	}
 	text, err := secretfile.Read(c.Keys.Received)
 	if err != nil {
@@ -143,6 +148,38 @@ func loadKeys(c Config) (*keys, error) {
 		}
 	}
 	return k, nil
+}
+
+// loadLogSigners reads the keys that sign checkpoints.
+func loadLogSigners(c Config, t *trust.Trust) (all []note.Signer, err error) {
+	mldsa := false
+	for _, kind := range []struct {
+		setting   string
+		files     Files
+		algorithm checkpoint.Algorithm
+	}{{"keys.log", c.Keys.Log, checkpoint.Ed25519}, {"keys.log_ml_dsa", c.Keys.LogMLDSA, checkpoint.CosignatureMLDSA44}} {
+		for _, file := range kind.files {
+			text, err := secretfile.Read(file)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", kind.setting, err)
+			}
+			s, err := checkpoint.NewSigner(strings.TrimSpace(text))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", kind.setting, file, err)
+			}
+			if s.Algorithm() != kind.algorithm {
+				return nil, fmt.Errorf("%s: %s is a key of %s, %s is needed", kind.setting, file, s.Algorithm(), kind.algorithm)
+			}
+			if !slices.ContainsFunc(t.LogVerifiers(), func(v *checkpoint.Verifier) bool { return v.String() == s.Verifier().String() }) {
+				return nil, fmt.Errorf("%s: %s is no log key of the trust file: verifiers would refuse every checkpoint", kind.setting, file)
+			}
+			all, mldsa = append(all, s), mldsa || s.Algorithm().PostQuantum()
+		}
+	}
+	if len(t.Require) > 0 && !mldsa {
+		return nil, errors.New("keys.log_ml_dsa is missing: the trust file requires its signature, if not today")
+	}
+	return all, nil
 }
 
 // vkeyOf finds the verifier key of a signer by name and key ID.

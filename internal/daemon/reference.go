@@ -7,5 +7,6 @@ func Reference() string {
 	d := Default()
 	d.Managed = new(Managed)
 	d.Principals = []Principal{{}}
+	d.Witnesses = []Witness{{}}
 	return yamlconf.Reference(d)
 }

@@ -154,7 +154,8 @@ func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers)
 	}
 	down.addPlain("the archive", archive.Close)
 	lc := log.Config{
-		Origin: c.Origin, Signers: []note.Signer{k.log}, Verifiers: logVerifiers(k.trust),
+		Origin: c.Origin, Signers: k.log, Verifiers: logVerifiers(k.trust),
+		Cosigners: k.peers.cosigners(), Quorum: k.trust.Quorum, Elsewhere: k.peers.elsewhere, Alarm: o.alarm,
 		Tree: lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 		Interval: time.Duration(c.Log.CheckpointInterval), Queue: c.Log.Queue, QueueBytes: int(c.Log.QueueBytes),
 		Free: floor{c, o.free}.check, Logger: o.logger, Registerer: o.registerer,
@@ -179,6 +180,7 @@ type observers struct {
 	logger     *slog.Logger
 	registerer prometheus.Registerer
 	free       func(dir string) (bytes, inodes uint64, err error)
+	alarm      func(log.Alarm)
 }
 
 // A floor looks at the disks of the log and of its guard.
