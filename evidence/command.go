@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/stenolog/steno/entry"
@@ -104,7 +105,8 @@ Verifies an evidence bundle against the keys that a trust file pins. No network 
                        separated by commas: agent, gateway, operator
 
 exit codes: 0 verified, 1 a cryptographic or structural failure, 2 nothing to judge (usage, missing file,
-unreadable trust file), 3 sound but not what was demanded, 4 sound but incomplete
+unreadable trust file), 3 every signature holds but not what was demanded (by the trust file, a quorum of
+witnesses; by you, holders), 4 sound but incomplete
 `
 
 // Main is steno-verify: it reads arguments, verifies, and returns the exit code.
@@ -128,9 +130,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return c.Run(stdout)
 }
 
+func asksForJSON(arg string) bool {
+	name, value, given := strings.Cut(arg, "=")
+	yes, err := strconv.ParseBool(value)
+	return (name == "--json" || name == "-json") && (!given || err == nil && yes)
+}
+
 func parseArgs(args []string) (Command, error) {
 	// Whether to speak JSON is known even where the rest is not understood.
-	c := Command{JSON: slices.Contains(args, "--json") || slices.Contains(args, "-json")}
+	c := Command{JSON: slices.ContainsFunc(args, asksForJSON)}
 	flags := flag.NewFlagSet("steno-verify", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&c.Trust, "trust", "", "")

@@ -70,6 +70,12 @@ func TestCommandExitsAsItSays(t *testing.T) {
 			t.Errorf("%q with --json: %v, exit %d in it, want %d", c.args, err, report.Exit, c.exit)
 		}
 	}
+	for _, args := range [][]string{{"--bogus", "--json=true", good}, {"-json=1"}, {"--json", "--json=maybe"}} {
+		var out bytes.Buffer
+		if got := evidence.Main(args, &out, new(bytes.Buffer)); got != evidence.ExitUnusable || !json.Valid(out.Bytes()) {
+			t.Errorf("%q: exit %d, %s", args, got, out.String())
+		}
+	}
 	var help bytes.Buffer
 	if evidence.Main([]string{"--help"}, &help, &help) != 0 || !strings.Contains(help.String(), "exit codes") {
 		t.Errorf("help: %s", help.String())

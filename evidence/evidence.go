@@ -23,8 +23,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/payload"
+	"github.com/stenolog/steno/trust"
 )
 
 // Limits of the format. A reader allocates no more than they allow before it has seen the bytes.
@@ -35,8 +37,8 @@ const (
 	MaxDisclosed  = 100_000
 	MaxSessions   = 1024
 	maxReadme     = 64 << 10
-	maxTrust      = 64 << 10
-	maxCheckpoint = 64 << 10
+	maxTrust      = trust.MaxFile
+	maxCheckpoint = checkpoint.MaxNote
 	maxManifest   = 256 + MaxSessions*37
 	maxDisclosure = 256 << 20
 	maxNameLength = 200

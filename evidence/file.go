@@ -293,7 +293,8 @@ To verify it you need a trust file that you got from somebody you trust, not fro
 
 By hand: leaf/N is an entry. Its first lines are text; after an empty line stand two signatures, the recorder's and the
 log's, as https://c2sp.org/signed-note describes. proof/N.tlog-proof (https://c2sp.org/tlog-proof) leads from the SHA-256
-of a zero byte and the leaf to the root in the checkpoint, which the log has signed. Every entry's fifth line is the SHA-256
+of a zero byte and the leaf to the root in the checkpoint, which the log has signed, and which witnesses have cosigned
+(https://c2sp.org/tlog-cosignature) if there are more signatures under it. Every entry's fifth line is the SHA-256
 of the text of the entry before it. blob/ holds sealed content, which the entries name by SHA-256. disclosed/ shows parts
 of it in clear, each with what is needed to check it against the entry.
 `

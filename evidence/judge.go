@@ -206,15 +206,12 @@ func (s *Session) Overrated(r SessionReport) (Where, bool) {
 // judgeEmbedded checks the checkpoints that recorders say to have seen. They date an entry from below: it was made after.
 func (s *Session) judgeEmbedded(t *trust.Trust) {
 	for _, m := range s.embedded {
-		cp, err := t.OpenCheckpoint([]byte(m.note))
-		switch {
-		case err != nil:
-			s.find(CheckEmbedded, Failed, m.where, "embedded "+err.Error())
-		case cp.Size > m.index:
-			s.find(CheckEmbedded, Failed, m.where, fmt.Sprintf("the entry embeds a checkpoint of size %d, which would cover the entry itself", cp.Size))
-		default:
-			s.passed[CheckEmbedded]++
+		cp, err := OpenCheckpoint(t, []byte(m.note))
+		if err := s.keys.Embedded(cp, err, m.index); err != nil {
+			s.find(CheckEmbedded, s.keys.Outcome(err), m.where, err.Error())
+			continue
 		}
+		s.passed[CheckEmbedded]++
 	}
 }
 
@@ -278,7 +275,7 @@ func (s *Session) trackReport(name string, t *track) TrackReport {
 func (s *Session) conclude(r *SessionReport, late bool) {
 	gaveUp := slices.ContainsFunc(s.verdicts, func(v said[entry.Verdict]) bool { return v.value.Verdict == VerdictAbandoned })
 	switch {
-	case slices.ContainsFunc(s.findings, func(f Finding) bool { return f.Outcome == Failed }):
+	case slices.ContainsFunc(s.findings, func(f Finding) bool { return f.Outcome == Failed || f.Outcome == Unmet }):
 		r.Verdict = VerdictUnproven
 		return
 	case s.closed == nil && r.LogVerdict == VerdictAbandoned:

@@ -13,7 +13,7 @@ const (
 	ExitVerified   = 0 // everything that was checked is right, and the sessions are whole
 	ExitFailed     = 1 // a signature, proof, link or byte of the file is wrong
 	ExitUnusable   = 2 // there was nothing to judge: usage, missing file, unreadable trust file
-	ExitPolicy     = 3 // sound, but not what the caller demanded
+	ExitPolicy     = 3 // every signature holds, but not what the caller or the trust file demanded
 	ExitIncomplete = 4 // sound as far as it goes: a session is open, interrupted, or not all in the file
 )
 
@@ -23,7 +23,8 @@ type CheckID string
 // The checks, in the order in which they are reported.
 const (
 	CheckBundle      CheckID = "bundle"      // the file is intact and in its one spelling
-	CheckCheckpoint  CheckID = "checkpoint"  // signed by the pinned log key, for the pinned origin
+	CheckCheckpoint  CheckID = "checkpoint"  // signed by a pinned log key, for the pinned origin
+	CheckWitnesses   CheckID = "witnesses"   // cosigned as the pinned policy demands
 	CheckInclusion   CheckID = "inclusion"   // every leaf is proven to stand in the log under that checkpoint
 	CheckEntries     CheckID = "entries"     // every leaf is a well-formed entry, made for this log
 	CheckReceived    CheckID = "received"    // every entry bears the log's receipt by a pinned key
@@ -42,7 +43,7 @@ const (
 
 // checkOrder is every check, in order.
 func checkOrder() []CheckID {
-	return []CheckID{CheckBundle, CheckCheckpoint, CheckInclusion, CheckEntries, CheckReceived, CheckEnrolment, CheckRecorder,
+	return []CheckID{CheckBundle, CheckCheckpoint, CheckWitnesses, CheckInclusion, CheckEntries, CheckReceived, CheckEnrolment, CheckRecorder,
 		CheckChain, CheckTracks, CheckSystem, CheckAdmitted, CheckEmbedded, CheckBlobs, CheckDisclosures, CheckComplete, CheckPolicy}
 }
 
@@ -164,12 +165,6 @@ type Report struct {
 	Checks      []Check         `json:"checks"`
 	NotChecked  []NotChecked    `json:"not_checked"`
 	Sessions    []SessionReport `json:"sessions"`
-}
-
-// CheckpointInfo is the tree head under which everything was proven.
-type CheckpointInfo struct {
-	Size uint64     `json:"size"`
-	Root entry.Hash `json:"root"`
 }
 
 // A SessionReport is what was proven of a session.

@@ -16,7 +16,7 @@ import (
 // What it holds grows with the number of the session's entries, by about 100 bytes each.
 type Session struct {
 	ID       string
-	anchors  entry.Anchors
+	keys     Keys
 	tracks   map[string]*track
 	admitted []said[entry.Admitted]
 	verdicts []said[entry.Verdict]
@@ -75,16 +75,19 @@ type arrived struct {
 	entry *entry.Entry
 }
 
-// NewSession begins to judge a session.
-func NewSession(t *trust.Trust, id string) *Session {
-	return &Session{
-		ID: id, anchors: t.Anchors(), tracks: map[string]*track{}, actions: map[string]openAction{},
-		passed: map[CheckID]int{},
-	}
-}
+// NewSession begins to judge a session whose entries are proven under no checkpoint that has the quorum.
+func NewSession(t *trust.Trust, id string) *Session { return Keys{Trust: t}.Session(id) }
 
 func (s *Session) find(check CheckID, outcome Outcome, where Where, detail string) {
 	s.findings = append(s.findings, Finding{Check: check, Outcome: outcome, Where: where, Detail: detail})
+}
+
+// refused notes what is wrong with an entry, and tells whether that ends its track. A key that would count if only the quorum
+// were met does not: the rest is judged as if it did.
+func (s *Session) refused(a arrived, what string, err error) bool {
+	outcome := s.keys.Outcome(err)
+	s.find(checkOf(err), outcome, placeOf(a.index, a.entry).at(err), what+detail(err))
+	return outcome == Failed
 }
 
 // Add takes an entry of the session. Its receipt has been verified.
@@ -130,14 +133,18 @@ func (s *Session) drain(t *track) {
 }
 
 func (s *Session) begin(t *track, a arrived) bool {
-	chain, err := s.anchors.Open(a.entry, a.entry.Received.Time)
+	chain, err := s.keys.Open(a.entry, a.index)
 	if err != nil {
-		t.broken = true
-		s.find(checkOf(err), Failed, placeOf(a.index, a.entry).at(err), "opening of the track: "+detail(err))
+		if t.broken = s.refused(a, "opening of the track: ", err); t.broken {
+			return false
+		}
+	} else {
+		s.passed[CheckEnrolment]++
+	}
+	if t.broken = !s.counts(chain, a); t.broken {
 		return false
 	}
 	t.chain = chain
-	s.passed[CheckEnrolment]++
 	var open entry.SessionOpen // has all members of track.open but main
 	if err := a.entry.Events[0].Decode(&open); err != nil {
 		t.broken = true
@@ -158,12 +165,23 @@ func (s *Session) extend(t *track, a arrived) bool {
 		err = a.entry.VerifyRecorder(t.chain.Verifier)
 	}
 	if err != nil {
-		t.broken = true
-		s.find(checkOf(err), Failed, placeOf(a.index, a.entry).at(err), detail(err))
+		t.broken = s.refused(a, "", err)
+		return false
+	}
+	if t.broken = !s.counts(t.chain, a); t.broken {
 		return false
 	}
 	t.chain.Extend(a.entry)
 	s.accept(t, a)
+	return true
+}
+
+// counts judges whether the track's key counts for an entry that it has signed.
+func (s *Session) counts(chain *entry.Track, a arrived) bool {
+	if err := s.keys.Recorder(chain, a.index); err != nil {
+		return !s.refused(a, "", err)
+	}
+	s.passed[CheckRecorder]++
 	return true
 }
 
@@ -174,14 +192,19 @@ func (s *Session) again(t *track, a arrived) {
 		s.find(checkOf(err), Failed, where.at(err), detail(err))
 		return
 	}
-	s.passed[CheckRecorder]++
 	i, known := slices.BinarySearchFunc(t.points, a.entry.Seq, func(p point, seq uint64) int { return cmp.Compare(p.seq, seq) })
 	if !known || t.points[i].hash != a.entry.Hash() {
+		// A key that does not count here has not made its recorder say two things: whoever has it has.
+		if !s.counts(t.chain, a) {
+			return
+		}
 		// SPEC: entry.md: two different texts for one sequence number are equivocation, for every verifier.
 		s.find(CheckChain, Failed, where, "equivocation: the recorder has signed two texts for one sequence number")
 		return
 	}
-	// SPEC: entry.md: repeats of the identical text are benign, and the lowest index counts.
+	// SPEC: entry.md: repeats of the identical text are benign, and the lowest index counts. By it the key is judged: anybody
+	// can repeat what was signed while it counted.
+	s.passed[CheckRecorder]++
 	t.again++
 	if p := &t.points[i]; a.index < p.index {
 		p.index = a.index
@@ -191,7 +214,6 @@ func (s *Session) again(t *track, a arrived) {
 // accept notes an entry that the chain was extended with.
 func (s *Session) accept(t *track, a arrived) {
 	e := a.entry
-	s.passed[CheckRecorder]++
 	s.passed[CheckChain]++
 	t.points = append(t.points, point{e.Seq, e.Next(), a.index, e.Hash()})
 	if received := e.Received.Time; len(t.points) == 1 {
@@ -293,6 +315,13 @@ func Mentions(ev entry.Event) string {
 
 // checkOf is the check that an error of package entry belongs to.
 func checkOf(err error) CheckID {
+	var w *trust.WindowError
+	if errors.As(err, &w) {
+		return map[trust.Role]CheckID{
+			trust.RoleLog: CheckCheckpoint, trust.RoleReceived: CheckReceived, trust.RoleSystem: CheckSystem,
+			trust.RoleEnroller: CheckEnrolment, trust.RoleRecorder: CheckRecorder,
+		}[w.Window.Role]
+	}
 	var e *entry.Error
 	if !errors.As(err, &e) {
 		return CheckEntries

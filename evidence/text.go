@@ -59,7 +59,7 @@ func headline(r Report) string {
 	case ExitVerified:
 		return "VERIFIED. The record is authentic, whole, and was not changed since it was logged."
 	case ExitPolicy:
-		return "SOUND, BUT NOT WHAT WAS DEMANDED. Nothing was changed; see below what is not met."
+		return "NOT WHAT WAS DEMANDED. No signature and no proof is wrong; see below what is not met."
 	case ExitIncomplete:
 		return "SOUND AS FAR AS IT GOES, AND INCOMPLETE. Nothing was changed; see below what is missing."
 	case ExitUnusable:
@@ -90,6 +90,9 @@ func (p *printer) basis(r Report) {
 	p.line("  this file    sha256 %s", r.Bundle)
 	if r.Checkpoint != nil {
 		p.line("  proven under the log's checkpoint of size %d, root %s", r.Checkpoint.Size, r.Checkpoint.Root)
+		if seen := r.Checkpoint.Seen(); seen != "" {
+			p.line("  %s", seen)
+		}
 	}
 }
 
@@ -142,7 +145,7 @@ func meaning(s SessionReport) string {
 	case VerdictOpen:
 		return "not closed in this file: what came after is not known"
 	}
-	return "something of it failed to verify: nothing said of it below is proven"
+	return "something of it failed to verify, or rests on a compromised key alone: nothing said of it below is proven"
 }
 
 // worth says what a signature by the holder of the key is worth.
@@ -196,7 +199,8 @@ func (p *printer) checks(r Report) {
 func checkText(id CheckID) string {
 	return map[CheckID]string{
 		CheckBundle:      "file intact in every byte",
-		CheckCheckpoint:  "checkpoint signed by the pinned log key",
+		CheckCheckpoint:  "checkpoint signed by a pinned key of the log",
+		CheckWitnesses:   "operators of pinned witnesses that saw it, as the trust file demands",
 		CheckInclusion:   "leaves proven to stand in the log",
 		CheckEntries:     "entries well formed and made for this log",
 		CheckReceived:    "receipts signed by a pinned key of the log",

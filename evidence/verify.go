@@ -66,12 +66,13 @@ type verification struct {
 	b        *Bundle
 	t        *trust.Trust
 	cp       trust.Checkpoint
+	keys     Keys
 	sessions map[string]*Session
 	system   map[string]*systemTrack
 	entries  map[uint64]*entry.Entry
 	passed   map[CheckID]int
 	findings []Finding
-	shaken   bool // a leaf failed before it could be told to which session it belongs
+	shaken   bool // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
 }
 
 // A systemTrack is what is here of a system session: some of its entries, by sequence number.
@@ -115,9 +116,10 @@ func Verify(b *Bundle, t *trust.Trust, opts Options) Report {
 	digest := t.Digest()
 	r.Origin, r.TrustDigest = t.Origin, hex.EncodeToString(digest[:])
 	if v.checkpoint() {
-		r.Checkpoint = &CheckpointInfo{v.cp.Size, v.cp.Root}
+		info := CheckpointInfoOf(t, v.cp)
+		r.Checkpoint = &info
 		for _, id := range b.Sessions {
-			v.sessions[id] = NewSession(t, id)
+			v.sessions[id] = v.keys.Session(id)
 		}
 		for _, l := range b.Leaves {
 			v.leaf(l)
@@ -137,21 +139,35 @@ func (v *verification) find(check CheckID, outcome Outcome, where Where, detail 
 }
 
 func (v *verification) checkpoint() bool {
-	cp, err := v.t.OpenCheckpoint(v.b.Checkpoint)
-	if err == nil && v.b.Origin != v.t.Origin {
+	where := Where{File: fileCheckpoint}
+	cp, err := OpenCheckpoint(v.t, v.b.Checkpoint)
+	v.cp, v.keys = cp, Keys{v.t, cp.Witnessed}
+	if v.b.Origin != v.t.Origin && (err == nil || v.keys.Outcome(err) == Unmet) {
 		err = errors.New("the bundle is of another log than the one that is pinned")
 	}
-	if err != nil {
-		v.find(CheckCheckpoint, Failed, Where{File: fileCheckpoint}, err.Error())
+	v.shaken = err != nil
+	if err == nil {
+		v.passed[CheckCheckpoint]++
+	} else if v.refused(CheckCheckpoint, where, err) {
 		return false
 	}
-	v.cp = cp
-	v.passed[CheckCheckpoint]++
 	// From here on every check runs, on however many things there are.
 	for _, id := range checkOrder()[2:] {
 		v.passed[id] += 0
 	}
+	if cp.Witnessed {
+		v.passed[CheckWitnesses] += len(operators(cp.Cosigned))
+	} else {
+		v.find(CheckWitnesses, Unmet, where, cp.Missing)
+	}
 	return true
+}
+
+// refused notes what is wrong with an entry, and tells whether that ends its part in the verification.
+func (v *verification) refused(check CheckID, where Where, err error) bool {
+	outcome := v.keys.Outcome(err)
+	v.find(check, outcome, where.at(err), detail(err))
+	return outcome == Failed
 }
 
 // leaf judges what can be judged of a leaf by itself, and hands the entry to its session.
@@ -175,11 +191,11 @@ func (v *verification) leaf(l Leaf) {
 		return
 	}
 	v.passed[CheckEntries]++
-	if err := v.t.VerifyReceived(e); err != nil {
-		v.find(CheckReceived, Failed, where.at(err), detail(err))
+	if err := v.keys.Received(e, l.Index); err == nil {
+		v.passed[CheckReceived]++
+	} else if v.refused(CheckReceived, where, err) {
 		return
 	}
-	v.passed[CheckReceived]++
 	v.entries[l.Index] = e
 	if e.Track == entry.SystemTrack {
 		v.systemEntry(l.Index, e)
@@ -197,13 +213,16 @@ func (v *verification) leaf(l Leaf) {
 // followed where two of them stand next to each other; an audit follows it all.
 func (v *verification) systemEntry(index uint64, e *entry.Entry) {
 	where := placeOf(index, e)
-	key, err := v.t.Anchors().System.Verifier(e.Recorder.Name, e.Recorder.Hash)
-	if err != nil {
+	key, outside := v.keys.System(e, index)
+	if key == nil {
 		v.find(CheckSystem, Failed, where, "an entry of the log's own that is signed by no pinned system key")
 		return
 	}
 	if err := e.VerifyRecorder(key); err != nil {
 		v.find(CheckSystem, Failed, where.at(err), detail(err))
+		return
+	}
+	if outside != nil && v.refused(CheckSystem, where, outside) {
 		return
 	}
 	s := v.system[e.Session]
@@ -218,7 +237,9 @@ func (v *verification) systemEntry(index uint64, e *entry.Entry) {
 		v.find(CheckSystem, Failed, where, wrong)
 		return
 	}
-	v.passed[CheckSystem]++
+	if outside == nil {
+		v.passed[CheckSystem]++
+	}
 	for i, ev := range e.Events {
 		if s := v.sessions[Mentions(ev)]; s != nil {
 			if err := s.Say(index, e, i); err != nil {
@@ -241,7 +262,7 @@ func (v *verification) judge(r *Report) {
 			v.passed[id] += n
 		}
 		for _, m := range s.embedded { // a view of the same size with another root is a split view
-			if cp, err := v.t.OpenCheckpoint([]byte(m.note)); err == nil && cp.Size == v.cp.Size && cp.Root != v.cp.Root {
+			if cp, err := OpenCheckpoint(v.t, []byte(m.note)); v.keys.Embedded(cp, err, m.index) == nil && cp.Size == v.cp.Size && cp.Root != v.cp.Root {
 				v.find(CheckEmbedded, Failed, m.where, "split view: the recorder was shown another root for the size of this checkpoint")
 			}
 		}
@@ -369,14 +390,19 @@ func (v *verification) policy(r *Report, opts Options) {
 	}
 }
 
+// UnwitnessedText is what a report says where the trust file demands no witnesses.
+const UnwitnessedText = "cosignatures on the checkpoint: the trust file demands none, and whether others saw the same log rests on the log's key alone"
+
 // notChecked says what a reader may take for granted and must not.
 func (v *verification) notChecked(r *Report) []NotChecked {
 	out := []NotChecked{
 		{"outside", "whether anything was done outside this record: no log can know"},
 		{"uniqueness", "whether the log holds other entries of these sessions than those here, or has said more of them: a full audit or an auditing cosigner tells"},
-		{"witnesses", "cosignatures on the checkpoint: whether others saw the same log rests on the log's key alone"},
-		{"external-time", "external time: every time here is the word of the log or of a recorder"},
+		{"external-time", "external time: every time here is the word of the log, of a recorder or of a witness"},
 		{"numbering", "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells"},
+	}
+	if !v.t.NeedsWitnesses() {
+		out = slices.Insert(out, 2, NotChecked{"witnesses", UnwitnessedText})
 	}
 	sealed, absent := 0, 0
 	for _, s := range r.Sessions {
