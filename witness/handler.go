@@ -84,8 +84,9 @@ func (w *Witness) serveCheckpoint(rw http.ResponseWriter, r *http.Request, hash 
 	if !row.cosigned() {
 		return newProblem(codeNeverCosigned, "").write(rw)
 	}
-	// SPEC: tlog-witness: it MUST include the cosignature(s) from the witness's key(s) that were returned from add-checkpoint
-	// and the cosignature from the log key(s) that the witness verified.
+	// SPEC: tlog-witness: the response body MUST be a checkpoint for the log identified by the origin, and it MUST include the
+	// cosignature(s) from the witness's key(s) that were returned from add-checkpoint and the cosignature from the log key(s)
+	// that the witness verified.
 	return writeNote(rw, row.note)
 }
 

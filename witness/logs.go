@@ -131,6 +131,8 @@ func (s *Store) RetireKey(ctx context.Context, vkey string) error {
 
 // loadKeys brings what requests are judged by to what state says.
 func (s *Store) loadKeys(ctx context.Context) error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
 	infos, err := s.Logs(ctx)
 	if err != nil {
 		return err

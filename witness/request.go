@@ -43,7 +43,8 @@ func ParseRequest(b []byte) (Request, error) {
 	if len(b) > MaxBody {
 		return Request{}, fmt.Errorf("request of %d bytes, at most %d", len(b), MaxBody)
 	}
-	// SPEC: tlog-witness: each line MUST terminate in a newline character (U+000A).
+	// SPEC: tlog-witness: the request body MUST be a sequence of an old size line, zero or more consistency proof lines, and an
+	// empty line, followed by a checkpoint. Each line MUST terminate in a newline character (U+000A).
 	head, text, ok := bytes.Cut(b, []byte("\n\n"))
 	if !ok {
 		return Request{}, errors.New("request: no empty line")

@@ -72,6 +72,8 @@ func usable(signers []*checkpoint.Signer, c checkpoint.Checkpoint) (out []*check
 }
 
 // cosign makes the signature lines of all keys.
+// SPEC: tlog-witness: the signatures MUST be cosignatures from the witness key(s) on the checkpoint; if the format supports
+// subtrees, start MUST be zero and end MUST be the checkpoint size. SignAt signs a text, which is the whole tree.
 func cosign(signers []*checkpoint.Signer, text string, at int64) (lines []byte, err error) {
 	for _, s := range signers {
 		// SPEC: tlog-witness: the cosignature MUST NOT omit the timestamp, i.e. the timestamp MUST NOT be zero. SignAt refuses it.

@@ -31,10 +31,12 @@ type Store struct {
 	state, published *database
 	locks            []*os.File
 	clockResets      atomic.Uint64 // how often AcceptClock was called
+	closeOnce        sync.Once
 
-	mu   sync.RWMutex
-	logs map[string]*logKeys // by origin
-	hash map[string]string   // origin by its hash
+	reload sync.Mutex // held from reading the keys until they are below, so that what is older never comes last
+	mu     sync.RWMutex
+	logs   map[string]*logKeys // by origin
+	hash   map[string]string   // origin by its hash
 }
 
 // Create makes the two files of a new witness. It refuses to touch a file that exists. Nothing else ever makes one: a file
@@ -202,15 +204,16 @@ func checkLog(state map[string]logRow, left logRow) error {
 // Close closes the files and gives the locks back.
 func (s *Store) Close() error {
 	var errs []error
-	for _, d := range []*database{s.state, s.published} {
-		if d != nil {
-			errs = append(errs, d.close())
+	s.closeOnce.Do(func() {
+		for _, d := range []*database{s.state, s.published} {
+			if d != nil { // opening got that far
+				errs = append(errs, d.close())
+			}
 		}
-	}
-	for _, f := range s.locks { // after the files
-		errs = append(errs, f.Close())
-	}
-	s.state, s.published, s.locks = nil, nil, nil
+		for _, f := range s.locks { // after the files
+			errs = append(errs, f.Close())
+		}
+	})
 	return errors.Join(errs...)
 }
 
