@@ -38,7 +38,11 @@ func serveCommand() *cobra.Command {
 logs and the certificates again. SIGINT and SIGTERM end it: what is under way is answered.`,
 	}
 	untilEOF := c.Flags().Bool("until-eof", false, "end when standard input ends, as it does when a parent process dies")
+	address := c.Flags().String("address", "", "`HOST:PORT` in the place of the configuration's listen.address")
 	return withConfig(c, func(c *cobra.Command, cfg Config, _ []string) error {
+		if *address != "" {
+			cfg.Listen.Address = *address
+		}
 		logger, err := cfg.Logging.Logger(c.ErrOrStderr())
 		if err != nil {
 			return err
