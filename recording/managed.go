@@ -180,8 +180,9 @@ func (r *Recording) openMembers(keys []entry.UnitKey, main *entry.Hash) (string,
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `,"vantage":"self-reported","capture":"managed","on_failure":"closed","keys":%s,"enrolment":%s`,
 		k, quote(r.cfg.Managed.Enrolment))
-	if _, note := r.cfg.Log.Checkpoint(); note != nil {
-		fmt.Fprintf(&b, `,"checkpoint":%s`, quote(note))
+	_, note := r.cfg.Log.Checkpoint()
+	if c := recorder.Embed(note); c != "" {
+		fmt.Fprintf(&b, `,"checkpoint":%s`, quote([]byte(c)))
 	}
 	if main != nil {
 		fmt.Fprintf(&b, `,"main":"%s"`, main)

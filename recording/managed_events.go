@@ -303,9 +303,8 @@ func (r *Recording) renewed(s *session, track string, m *managedTrack) (payload.
 			roll.Why = "restart"
 		}
 	})
-	if _, note := r.cfg.Log.Checkpoint(); note != nil {
-		roll.Checkpoint = entry.Text(note)
-	}
+	_, note := r.cfg.Log.Checkpoint()
+	roll.Checkpoint = recorder.Embed(note)
 	return keys, []recorder.Event{recorder.Plain(entry.TypeSessionRoll, roll)}, wraps, nil
 }
 

@@ -75,12 +75,12 @@ func (r *Recording) beginSystem(ctx context.Context) (*system, error) {
 	_, checkpoint := r.cfg.Log.Checkpoint()
 	open := entry.SystemOpen{
 		Version: entry.ID(r.cfg.Version), Key: entry.Text(r.cfg.SystemKey), Epoch: r.cfg.Epoch, Size: r.boot,
-		Checkpoint: entry.Text(checkpoint),
+		Checkpoint: recorder.Embed(checkpoint),
 	}
 	if before.Session != "" {
 		open.Predecessor, open.PredecessorHead = entry.UUID(before.Session), &before.Head
 	} else {
-		open.Succeeds = entry.Text(r.cfg.Succeeds)
+		open.Succeeds = recorder.Embed(r.cfg.Succeeds)
 	}
 	return s, s.write(ctx, noted{entry.TypeSystemOpen, open})
 }
