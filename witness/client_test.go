@@ -520,3 +520,96 @@ func TestClientRefusesToAskForAnotherCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// askingWorld is a real witness that knows the log, and a client of both its keys.
+func askingWorld(t *testing.T, l *askingLog) (*world, *witness.Client) {
+	w := newWorld(t, nil)
+	var vkeys []string
+	for _, v := range l.verifiers() {
+		vkeys = append(vkeys, v.String())
+	}
+	if err := w.store.AddLog(t.Context(), vkeys); err != nil {
+		t.Fatal(err)
+	}
+	c := witness.ClientConfig{Name: "w1", URL: w.server.URL, Log: l.verifiers(), Origin: askedOrigin, Now: w.clock.now}
+	for _, k := range w.signers {
+		c.Verifiers = append(c.Verifiers, k.Verifier())
+	}
+	client, err := witness.NewClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, client
+}
+
+func TestClientAndWitness(t *testing.T) {
+	l := newAskingLog(t, "a", "b", "c", "d", "e", "f", "g", "h", "i")
+	l.signers = append(l.signers, clientKey(t, checkpoint.CosignatureMLDSA44, askedOrigin))
+	w, c := askingWorld(t, l)
+	if _, err := c.Latest(t.Context(), askedOrigin); !errors.Is(err, witness.ErrUnknownLog) {
+		t.Errorf("a log without a checkpoint: %v", err)
+	}
+	for _, size := range []int64{0, 1, 1, 5, 9} {
+		msg := l.note(size)
+		lines, err := c.AddCheckpoint(t.Context(), uint64(size), msg, l.prove(size))
+		if err != nil {
+			t.Fatalf("size %d: %v", size, err)
+		}
+		var keys []note.Verifier
+		for _, k := range w.signers {
+			keys = append(keys, k.Verifier())
+		}
+		n, err := note.Open(append(bytes.Clone(msg), lines...), note.VerifierList(keys...))
+		if err != nil || len(n.Sigs) != 2 {
+			t.Errorf("size %d: %q, %v", size, lines, err)
+		}
+		shown, err := c.Latest(t.Context(), askedOrigin)
+		if err != nil || textOf(shown) != textOf(msg) {
+			t.Errorf("size %d: shows %q, %v", size, shown, err)
+		}
+	}
+	// A client that knows nothing of it finds out.
+	_, again := askingWorld(t, l)
+	for _, size := range []int64{3, 7} {
+		if _, err := again.AddCheckpoint(t.Context(), uint64(size), l.note(size), l.prove(size)); err != nil {
+			t.Fatalf("size %d: %v", size, err)
+		}
+	}
+	stranger := newAskingLog(t, "a")
+	if _, err := again.AddCheckpoint(t.Context(), 1, stranger.note(1), stranger.prove(1)); err == nil {
+		t.Error("a stranger's checkpoint was cosigned")
+	}
+}
+
+// The witness has seen more, or another branch, and shows it.
+func TestROLLBACK_theWitnessShowsWhatItHas(t *testing.T) {
+	l := newAskingLog(t, "a", "b", "c", "d", "e")
+	fork := l.fork("a", "b", "X", "d", "e", "f", "g")
+	for _, size := range []int64{2, 4, 5, 6, 7} {
+		w, c := askingWorld(t, l)
+		if _, err := c.AddCheckpoint(t.Context(), 5, l.note(5), l.prove(5)); err != nil {
+			t.Fatal(err)
+		}
+		if size == 4 { // with what it remembers, and without
+			c = reask(t, w, l)
+		}
+		branch := fork
+		if size < 5 {
+			branch = l
+		}
+		_, err := c.AddCheckpoint(t.Context(), uint64(size), branch.note(size), branch.prove(size))
+		var ahead *witness.AheadError
+		if !errors.As(err, &ahead) || ahead.Size != 5 || textOf(ahead.Note) != textOf(l.note(5)) {
+			t.Errorf("size %d: %v", size, err)
+		}
+	}
+}
+
+func reask(t *testing.T, w *world, l *askingLog) *witness.Client {
+	c := witness.ClientConfig{Name: "w1", URL: w.server.URL, Log: l.verifiers(), Origin: askedOrigin, Now: w.clock.now, Verifiers: []*checkpoint.Verifier{w.signers[0].Verifier()}}
+	client, err := witness.NewClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
