@@ -37,8 +37,11 @@ type Cosignature struct {
 
 // OpenCheckpoint reads a checkpoint (https://c2sp.org/tlog-checkpoint), verifies the log's signature, which must be one of
 // Ed25519 by a key that counts for its size, and every cosignature by a pinned witness. A signature by a pinned key that
-// does not verify is an error, and so is one by the log's compromised key alone that witnesses do not bear out. A quorum
-// that is not met is none: see Checkpoint.Witnessed.
+// does not verify is an error, and so is one by the log's compromised key alone that witnesses do not bear out: what was
+// read comes with the *WindowError. A quorum that is not met is none: see Checkpoint.Witnessed.
+//
+// So whoever stands between can spoil a checkpoint by a bad line under a pinned key's name, as by any other byte: who collects
+// signatures verifies each before it is added, and no receiver goes by the first copy alone.
 func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
 	if len(b) > checkpoint.MaxNote {
 		return Checkpoint{}, fmt.Errorf("checkpoint of %d bytes, at most %d", len(b), checkpoint.MaxNote)
@@ -137,23 +140,28 @@ func (t *Trust) signed(sigs []note.Signature, size uint64) (out []signature) {
 	return out
 }
 
-// judgeSigned demands an Ed25519 signature of the log's.
+// judgeSigned demands an Ed25519 signature of the log's. Of several that do not count, the error is of one that would if the
+// quorum were met, if there is one.
 func (t *Trust) judgeSigned(signed []signature, c Checkpoint) error {
-	err := errors.New("checkpoint: no Ed25519 signature of the log")
+	var outside, unseen error
 	for _, s := range signed {
-		if s.verifier.Algorithm() != checkpoint.Ed25519 {
-			continue
-		}
-		why := s.err
-		if why == nil && s.compromised && !(c.Witnessed && t.NeedsWitnesses()) {
-			why = &WindowError{t.windows[windowed{RoleLog, s.verifier.Name(), s.verifier.KeyHash()}], c.Size}
-		}
-		if why == nil {
+		switch {
+		case s.verifier.Algorithm() != checkpoint.Ed25519:
+		case s.err != nil:
+			outside = s.err
+		case s.compromised && !(c.Witnessed && t.NeedsWitnesses()):
+			unseen = &WindowError{t.windows[windowed{RoleLog, s.verifier.Name(), s.verifier.KeyHash()}], c.Size}
+		default:
 			return nil
 		}
-		err = fmt.Errorf("checkpoint: %w", why)
 	}
-	return err
+	switch {
+	case unseen != nil:
+		return fmt.Errorf("checkpoint: %w", unseen)
+	case outside != nil:
+		return fmt.Errorf("checkpoint: %w", outside)
+	}
+	return errors.New("checkpoint: no Ed25519 signature of the log")
 }
 
 // missing says what policy demands beyond, or "".

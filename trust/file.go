@@ -82,11 +82,15 @@ func read(text string) (Config, error) {
 func (c *Config) take(word, rest string) (err error) {
 	switch word {
 	case "version":
-		c.Version, err = strconv.ParseUint(rest, 10, 63)
+		if c.Version, err = strconv.ParseUint(rest, 10, 63); err != nil {
+			err = errors.New("not a number in decimal below 2^63")
+		}
 	case "previous":
 		c.Previous, err = checkpoint.ParseHash(rest)
 	case "threshold":
-		c.Threshold, err = strconv.Atoi(rest)
+		if c.Threshold, err = strconv.Atoi(rest); err != nil {
+			err = errors.New("not a number in decimal")
+		}
 	case "signer":
 		c.Signers, err = more(c.Signers, rest, maxKeys)
 	case "received":

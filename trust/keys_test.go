@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -94,18 +95,16 @@ func newWorld() *world {
 	for _, n := range []string{"pq1", "pq2"} {
 		w.w[n] = fixed(pqCosi, "witness.example/"+n, n)
 	}
-	for i, p := range []*string{&w.received, &w.received2} {
-		seed := sha256.Sum256([]byte("steno vector received " + string(rune('1'+i))))
-		skey, vkey, err := entry.GenerateReceivedKey(newReader(seed[:]), origin)
-		if err != nil {
-			panic(err)
-		}
-		*p = vkey
-		if i == 0 {
-			w.stamper = must(entry.NewStamper(skey))
-		}
-	}
+	var skey string
+	skey, w.received, _ = generateReceived(origin, "received 1")
+	w.stamper = must(entry.NewStamper(skey))
+	_, w.received2, _ = generateReceived(origin, "received 2")
 	return w
+}
+
+func generateReceived(origin, seed string) (skey, vkey string, err error) {
+	s := sha256.Sum256([]byte("steno vector " + seed))
+	return entry.GenerateReceivedKey(bytes.NewReader(s[:]), origin)
 }
 
 // vkey is the verifier key of a named witness.

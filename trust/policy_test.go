@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
@@ -15,8 +14,6 @@ import (
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/trust"
 )
-
-func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
 
 // A policyVector is one of docs/spec/vectors/policy.json.
 type policyVector struct {

@@ -153,12 +153,3 @@ func TestCheckpointNeedsThePinnedKeyAndOrigin(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte("steno/trust/v1\nlog a+00000000+AQ==\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if tr, err := trust.Parse(b); err == nil && !bytes.Equal(tr.Marshal(), b) {
-			t.Fatal("accepted what it would not write")
-		}
-	})
-}
