@@ -5,14 +5,20 @@ package integration_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/torchwood"
+	f_note "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/integration/peers"
+	"github.com/stenolog/steno/internal/daemon"
 	"github.com/stenolog/steno/trust"
 )
 
@@ -36,14 +42,21 @@ func deployWitnessed(t *testing.T) *witnessed {
 	}
 	policy += "group two 2 lite omni steno\nquorum two\n"
 	d.theirs = must(torchwood.ParsePolicy([]byte(policy)))
+	d.pin(policy, func(c *trust.Config) {
+		for _, name := range []string{"lite", "omni", "steno"} {
+			c.Operators = append(c.Operators, trust.Operator{Name: name + ".example.com", Witnesses: []string{name}})
+		}
+	})
+	return d
+}
+
+// pin makes the next version of the trust file.
+func (d *deployment) pin(policy string, change func(*trust.Config)) {
 	next := d.trust.Config
 	next.Version, next.Previous, next.Policy = d.trust.Version+1, d.trust.Digest(), []byte(policy)
-	for _, name := range []string{"lite", "omni", "steno"} {
-		next.Operators = append(next.Operators, trust.Operator{Name: name + ".example.com", Witnesses: []string{name}})
-	}
+	change(&next)
 	d.trust = must(trust.Make(next))
 	d.write("trust", d.trust.Marshal())
-	return d
 }
 
 // cosigners are the witnesses of the policy that cosigned what is published and covers an index. Whatever is published meets the
@@ -143,4 +156,47 @@ func (d *witnessed) proofs(cp trust.Checkpoint) {
 			d.t.Errorf("proof of %d: %v\n%s", i, err, a.body)
 		}
 	}
+}
+
+// TestWitnesses_postQuantum has a log that signs with ML-DSA-44 too, under a trust file that requires such signatures, of the log and
+// of a quorum. What is published verifies with transparency-dev's code, key by key.
+func TestWitnesses_postQuantum(t *testing.T) {
+	d := deploy(t, nil)
+	logPQ := must(checkpoint.NewSigner(strings.TrimSpace(string(must(os.ReadFile(d.path("log-ml-dsa.key"))))))).Verifier().String()
+	omni := peers.StartOmniwitness(t, "omni.example.com", d.trust.Log)
+	steno := peers.StartSteno(t, peers.BuildSteno(t), "steno.example.com", []string{"ed25519", "ml-dsa-44"}, d.trust.Log, logPQ)
+	policy := fmt.Sprintf("log %s\nlog %s\n", d.trust.Log, logPQ)
+	vkeys := []string{d.trust.Log, logPQ}
+	for name, w := range map[string]*peers.Witness{"omni": omni, "steno": steno} {
+		policy += fmt.Sprintf("witness %[1]s %[2]s %[4]s\nwitness %[1]s-pq %[3]s %[4]s\ngroup %[1]s-any any %[1]s %[1]s-pq\n", name, w.VKeys[0], w.VKeys[1], w.URL)
+		vkeys = append(vkeys, w.VKeys...)
+	}
+	d.pin(policy+"group both all omni-any steno-any\nquorum both\n", func(c *trust.Config) {
+		for _, name := range []string{"omni", "steno"} {
+			c.Operators = append(c.Operators, trust.Operator{Name: name + ".example.com", Witnesses: []string{name, name + "-pq"}})
+		}
+		c.Require = []trust.Requirement{{Algorithm: "ml-dsa-44", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
+	})
+	d.config.Keys.LogMLDSA = daemon.Files{d.path("log-ml-dsa.key")}
+	d.writeConfig()
+	p := d.start()
+	l := newLedger()
+	w := d.writing(l, 1, 1)
+	l.during(t, 40)
+	w.finish()
+	cp := d.checkpoint(l.acked[0].receipt.Index)
+	if !cp.Witnessed || len(cp.Cosigned) != 4 {
+		t.Errorf("%d cosignatures: %s\n%s", len(cp.Cosigned), cp.Missing, cp.Note)
+	}
+	for i, vkey := range vkeys {
+		v := must(f_note.NewVerifierForCosignatureV1(vkey))
+		if i == 0 {
+			v = must(note.NewVerifier(vkey))
+		}
+		if _, err := note.Open(cp.Note, note.VerifierList(v)); err != nil {
+			t.Errorf("by %s+%08x: %v\n%s", v.Name(), v.KeyHash(), err, cp.Note)
+		}
+	}
+	d.holds(l)
+	p.stop(t)
 }
