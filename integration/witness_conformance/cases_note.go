@@ -83,11 +83,27 @@ func extension(ctx context.Context, p *prober, s *subject) result {
 	return res
 }
 
+// sigs is a check with other lines under a good checkpoint.
+func sigs(id, says string, w want, change func(s *subject, text, good string) string) check {
+	return check{id: id, says: says, wants: w, ask: func(s *subject) request {
+		r := s.next(3)
+		r.sigs = change(s, r.text, r.sigs)
+		return r
+	}}
+}
+
+// bad is a key's signature of something else.
+func bad(k note.Signer) string {
+	return signatureLine(k.Name(), k.KeyHash(), must(k.Sign([]byte("x\n1\n"+emptyRoot+"\n"))))
+}
+
+const saysBad = "403 Forbidden (…) if (…) a signature line's key name and ID match a trusted key but the signature itself fails to verify"
+
 // signatureChecks are about the lines under the checkpoint.
-func signatureChecks() []check {
+func signatureChecks() []check { return slices.Concat(refusedSignatures(), ignoredSignatures()) }
+
+func refusedSignatures() []check {
 	const saysTrusted = "The witness MUST respond with a \"403 Forbidden\" HTTP status code if either no signature from a trusted key for the origin is present"
-	const saysBad = "403 Forbidden (…) if (…) a signature line's key name and ID match a trusted key but the signature itself fails to verify"
-	const saysIgnore = "it MUST ignore signatures from unknown keys"
 	const saysOrigin = "If the checkpoint origin is unknown, the witness MUST respond with a \"404 Not Found\" HTTP status code"
 	const saysMalformed = "signed-note: one or more signature lines of this form: em dash, space, key name, space, base64-encoded signature, newline; the encoding of 4+n bytes"
 	sigs := func(id, says string, w want, change func(s *subject, text, good string) string) check {
@@ -132,6 +148,12 @@ func signatureChecks() []check {
 			return good + strings.Replace(good, "—", "-", 1)
 		}),
 		sigs("no-last-newline", saysMalformed, refused(400), func(_ *subject, _, good string) string { return strings.TrimSuffix(good, "\n") }),
+	}
+}
+
+func ignoredSignatures() []check {
+	const saysIgnore = "it MUST ignore signatures from unknown keys"
+	return []check{
 		sigs("unknown-ignored", saysIgnore, status(200), func(s *subject, text, good string) string {
 			k := newStranger(s.origin)
 			return signatures(text, newStranger("example.com/x")) + good + signatureLine(k.name, k.id, make([]byte, 64))
