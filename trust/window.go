@@ -133,10 +133,7 @@ func (w Window) of(pinned map[Role][]string) (windowed, error) {
 func nameAndID(vkey string) (name string, id uint32) {
 	name, rest, _ := strings.Cut(vkey, "+")
 	hash, _, _ := strings.Cut(rest, "+")
-	n, err := strconv.ParseUint(hash, 16, 32)
-	if err != nil {
-		panic("trust: a verifier key without a key ID: " + vkey) // it was read before
-	}
+	n, _ := strconv.ParseUint(hash, 16, 32) // it has been read: this is no error
 	return name, uint32(n)
 }
 
@@ -147,12 +144,12 @@ type WindowError struct {
 }
 
 func (e *WindowError) Error() string {
-	key := e.Window.Key[:strings.LastIndexByte(e.Window.Key, '+')]
+	name, id := nameAndID(e.Window.Key)
 	end := ""
 	if e.Window.Until != NoEnd {
 		end = fmt.Sprintf(" to %d", e.Window.Until)
 	}
-	s := fmt.Sprintf("the %s key %s counts from size %d%s, and this is at %d", e.Window.Role, key, e.Window.From, end, e.At)
+	s := fmt.Sprintf("the %s key %s+%08x counts from size %d%s, and this is at %d", e.Window.Role, name, id, e.Window.From, end, e.At)
 	switch {
 	case e.Window.Compromised && e.Window.Role == RoleWitness:
 		s += "; it is compromised, and counts for nothing"
