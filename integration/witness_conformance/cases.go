@@ -149,7 +149,7 @@ func (p *prober) judge(ctx context.Context, c check, s *subject) (result, bool) 
 	}
 	if c.state != grown && a.status == http.StatusConflict {
 		if size, err := conflict(a); err == nil && size > 0 {
-			s.size, s.cosigned = size, true
+			s.told(size)
 			return result{}, false
 		}
 	}

@@ -2,7 +2,7 @@
 // get, and compares the answers with the text. It needs the signer keys of logs that the witness was told about and has not
 // cosigned yet; it makes up their trees. `go run ./witness_conformance keygen ORIGIN FILE` makes such a key.
 //
-// A MUST that the witness fails makes the exit status 1. Where the text names no status, a request that breaks its rules may be
+// A MUST that the witness fails makes the exit status 1, a case that could not be run 2. Where the text names no status, a request that breaks its rules may be
 // refused with any, but must not be cosigned.
 package main
 
@@ -43,7 +43,10 @@ func main() {
 	os.Exit(2)
 }
 
-var errFails = errors.New("the witness does not do what it MUST")
+var (
+	errFails  = errors.New("the witness does not do what it MUST")
+	errNotRun = errors.New("what was asked is as it should be, and not all was asked")
+)
 
 // A list is a flag that can be given more than once.
 type list []string

@@ -127,7 +127,7 @@ func (p *prober) holds(ctx context.Context, s *subject) error {
 		return fmt.Errorf("afterwards, to an old size of 0: %w", err)
 	}
 	if was := s.size; size != was {
-		s.size = size
+		s.told(size)
 		return fmt.Errorf("afterwards the witness is at size %d, not %d", size, was)
 	}
 	return nil
@@ -146,11 +146,12 @@ func (p *prober) grow(ctx context.Context, s *subject, size int64) error {
 		return err
 	}
 	if a.status == http.StatusConflict { // somebody was here before
-		if s.size, err = conflict(a); err != nil {
+		at, err := conflict(a)
+		if err != nil {
 			return err
 		}
-		if s.cosigned = true; s.size > maxResume {
-			return fmt.Errorf("the witness is at size %d of %s: too far to go on from", s.size, s.origin)
+		if s.told(at); s.lost != "" {
+			return errors.New(s.lost)
 		}
 		r = s.next(size)
 		if a, err = p.add(ctx, r.body()); err != nil {
@@ -163,5 +164,3 @@ func (p *prober) grow(ctx context.Context, s *subject, size int64) error {
 	s.moved(r, a.body)
 	return nil
 }
-
-const maxResume = 1 << 16

@@ -144,4 +144,13 @@ func (s *subject) moved(r request, lines []byte) {
 	s.history, s.size, s.cosigned, s.text, s.lines = r.history, r.size, true, r.text, bytes.Clone(lines)
 }
 
+// told notes the size that the witness says it has. It may say anything: a tree is not grown to whatever size.
+func (s *subject) told(size int64) {
+	if s.size, s.cosigned = size, true; size > maxResume {
+		s.lost = fmt.Sprintf("the witness says that it is at size %d of %s: too far to go on from", size, s.origin)
+	}
+}
+
+const maxResume = 1 << 16
+
 var emptyRoot = must(tlog.TreeHash(0, nil)).String()

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// report writes the table, what deviates below it, and reports whether a MUST failed.
+// report writes the table, what deviates below it, and reports whether a MUST failed or was not asked.
 func report(w io.Writer, p *prober, rows []row) error {
 	fmt.Fprintf(w, "| id | the text says | wanted | got | |\n|---|---|---|---|---|\n")
 	count := make(map[verdict]int)
@@ -30,8 +30,11 @@ func report(w io.Writer, p *prober, rows []row) error {
 	}
 	fmt.Fprintf(w, "\n%d pass, %d deviate, %d fail, %d not run; told to wait %d times.\n",
 		count[passes], count[deviates], count[fails], count[notRun], p.throttled)
-	if count[fails] > 0 {
+	switch {
+	case count[fails] > 0:
 		return errFails
+	case count[notRun] > 0:
+		return errNotRun
 	}
 	return nil
 }
