@@ -37,8 +37,10 @@ const (
 	operatorToken   = "operator/token"
 	managedKey      = "stenod/managed.key"
 	managedEnrol    = "stenod/managed.enrolment"
+	complianceKey   = "compliance/compliance.key"
 	enrolmentYears  = 5
 	localEnroller   = "local/enroller"
+	localCompliance = "local/compliance"
 	privateDirMode  = 0o700
 	privateFileMode = 0o600
 )
@@ -49,6 +51,8 @@ stenod.yaml, stenod/   the server's configuration and keys       with the server
 log/, guard/           the log, and the guard against restoring   on disks of their own; the guard never beside the log
                        an old copy of it
 trust                  the keys that verifiers pin                public: hand it out, and compare its digest
+witness-1/ to -3/      cosign checkpoints; two of three must      NOT on this machine: each with another organisation
+compliance/            signs updates of the trust file            NOT on this machine: with compliance
 enroller/              signs enrolments of recorders              NOT on this machine: with compliance or the identity team
 vault/                 opens what is sealed                       NOT on this machine: with the auditors
 recovery/              opens it when the vault is lost            offline, split among several people
@@ -60,6 +64,15 @@ Whoever has all of it, as you do now, can read and could have written everything
 
 const enrollerReadme = `Whoever has this key says whose a recorder's key is. In earnest it is not on this machine: who keeps the log must not be
 able to enrol recorders. Move it to the compliance or identity team, and sign there: steno enrol --help
+`
+
+const complianceReadme = `Whoever has this key can change whom verifiers believe, one version of the trust file after the other. In earnest it is not on
+this machine, and there are several, of which some must agree. Sign there: steno trust --help
+`
+
+const witnessReadme = `A witness sees every checkpoint of the log and cosigns it if it extends the one before. It is worth something where somebody
+else runs it, on another machine: docs/witness.md. Never restore this directory from a copy: the witness would refuse to start,
+and rightly.
 `
 
 // makeDeployment makes all of a deployment but a running server. It appears under its name in one piece or not at all.
@@ -211,7 +224,13 @@ func (d *deployment) write() error {
 	recipients := []string{d.ageKey(vaultKey), d.ageKey(recoveryKey)}
 	d.enrol(managedEnrol, managed, entry.HolderOperator)
 	d.enrol(gatewayEnrol, gateway, entry.HolderGateway)
-	d.trust(logKey, received, system, enroller)
+	d.put("compliance/README.txt", complianceReadme)
+	compliance := d.noteKey(complianceKey, localCompliance)
+	names, vkeys := d.witnesses(logKey)
+	d.trust(trust.Config{
+		Version: 1, Threshold: 1, Signers: []string{compliance}, Received: []string{received}, System: []string{system},
+		Enrollers: []string{enroller}, Operators: operatorsOf(names), Policy: policyOf(logKey, names, vkeys),
+	})
 	principals := []daemon.Principal{
 		{Name: "local/recorder", Roles: []string{"recorder"}, TokenSHA256: []string{d.token(recorderToken, access.Recorder)}},
 		{Name: "local/auditor", Roles: []string{"auditor"}, TokenSHA256: []string{d.token(auditorToken, access.Auditor)}},
@@ -227,18 +246,21 @@ func (d *deployment) write() error {
 	}).write()
 }
 
-func (d *deployment) trust(logKey, received, system, enroller string) {
+func (d *deployment) trust(c trust.Config) {
 	if d.err != nil {
 		return
 	}
-	t, err := trust.New(logKey, []string{received}, []string{system}, []string{enroller})
+	t, err := trust.Make(c)
 	if d.err = err; err == nil {
 		d.put(trustFile, string(t.Marshal()))
 	}
 }
 
-// addresses are those of the four listeners: consecutive ports, or any that are free for port 0.
-func addresses(port int) (a [4]string) {
+// serverPorts is how many ports the server takes: ingest, public, audit, ops. The witnesses' follow.
+const serverPorts = 4
+
+// addresses are consecutive ports, or any that are free for port 0: those of the listeners, then those of the witnesses.
+func addresses(port int) (a [serverPorts + localWitnesses]string) {
 	for i := range a {
 		p := port
 		if port != 0 {

@@ -10,9 +10,13 @@ import (
 )
 
 // A next is what steno up knows when it says what to do next.
-type next struct{ Program, Dir, Origin, Ingest, Audit string }
+type next struct {
+	Program, Dir, Origin, Ingest, Audit, Ops string
+	Witnesses                                witnesses
+}
 
 func (n next) RecorderToken() string { return filepath.Join(n.Dir, recorderToken) }
+func (n next) OperatorToken() string { return filepath.Join(n.Dir, operatorToken) }
 func (n next) VaultKey() string      { return filepath.Join(n.Dir, vaultKey) }
 func (n next) TrustFile() string     { return filepath.Join(n.Dir, trustFile) }
 
@@ -27,6 +31,9 @@ func (n next) DirFlag() string {
 // nextTemplate holds commands that can be copied as they are into another shell in the same directory. A test does so.
 const nextTemplate = `
 The log {{.Origin}} takes recordings at {{.Ingest}} and is read at {{.Audit}}.
+{{- range .Witnesses}}
+{{.Name}}, process {{.PID}}, cosigns at http://{{.Address}}
+{{- end}}
 In another shell, in this directory:
 
 # Record a whole small session in one request.
@@ -53,6 +60,14 @@ curl -sS {{.Ingest}}/v1/sessions/$SESSION/close -H "Authorization: Bearer $(cat 
 
 # An MCP server, recorded: put this where your agent's configuration starts the server.
 #   {{.Program}} record mcp{{.DirFlag}} --agent acme/coder --privilege production-write --purpose 'tidy up' -- npx -y @modelcontextprotocol/server-filesystem .
+
+# The witnesses are processes of their own, and two of three must cosign. What happens when they don't: stop two (kill PID),
+# record something, see what the server says of itself, and start them again.
+#   curl -sS '{{.Ingest}}/v1/records?wait=witnessed' …
+#   curl -sS {{.Ops}}/healthz -H "Authorization: Bearer $(cat {{quote .OperatorToken}})"
+{{- range .Witnesses}}
+#   {{.Command}}
+{{- end}}
 
 Stop with Ctrl-C.
 `

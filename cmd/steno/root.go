@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stenolog/steno/internal/safe"
+	"github.com/stenolog/steno/internal/witnessd"
 )
 
 // Exit codes of all commands but verify and audit, which have more, and record, which ends as the command it ran did.
@@ -99,6 +100,7 @@ Begin with "steno up": it makes and runs a complete local deployment, and says w
 	})
 	root.AddCommand(
 		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
+		witnessd.Command("witness"),
 		newVersion(),
 	)
 	return root

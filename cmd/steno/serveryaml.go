@@ -17,6 +17,11 @@ keys:
   log: stenod/log.key
   received: stenod/received.key
   system: stenod/system.key
+witnesses:
+{{- range .Witnesses}}
+  - name: {{.Name}}
+    url: {{.URL}}
+{{- end}}
 managed:
   key: stenod/managed.key
   enrolment: stenod/managed.enrolment
@@ -50,12 +55,18 @@ func (d *deployment) server(principals []daemon.Principal, recipients []string) 
 	if d.err != nil {
 		return
 	}
+	a := addresses(d.port)
+	var ws []daemon.Witness
+	for i, address := range a[serverPorts:] {
+		ws = append(ws, daemon.Witness{Name: witnessName(i + 1), URL: "http://" + address})
+	}
 	var b strings.Builder
 	d.err = template.Must(template.New("").Parse(serverTemplate)).Execute(&b, struct {
 		Origin     string
 		Recipients []string
 		Principals []daemon.Principal
-		Addresses  [4]string
-	}{d.origin, recipients, principals, addresses(d.port)})
+		Addresses  []string
+		Witnesses  []daemon.Witness
+	}{d.origin, recipients, principals, a[:serverPorts], ws})
 	d.put(serverFile, b.String())
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stenolog/steno/log"
 )
 
-// defaultPort is that of ingest; public, audit and ops follow.
+// defaultPort is that of ingest; public, audit, ops and the witnesses follow.
 const defaultPort = 7411
 
 func newUp() *cobra.Command {
@@ -25,23 +25,24 @@ func newUp() *cobra.Command {
 	var port int
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run a complete local deployment; make it first, if there is none", Args: none(),
-		Long: `Run a complete steno deployment on this machine's loopback addresses, in one process, until it is interrupted. On the
-first run it makes keys, an enroller, a vault, the trust file, tokens and the log; later runs use them.`,
+		Long: `Run a complete steno deployment on this machine's loopback addresses until it is interrupted: the server in this process,
+and three witnesses in processes of their own, of which two must cosign a checkpoint. On the first run it makes keys, an
+enroller, a vault, the trust file, tokens, the witnesses and the log; later runs use them.`,
 	}
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVar(&origin, "origin", "", "name of the log, on the first run (localhost/steno- and a random number)")
-	cmd.Flags().IntVar(&port, "port", defaultPort, "first of four ports, for ingest, public, audit and ops; 0 for any that are free")
+	cmd.Flags().IntVar(&port, "port", defaultPort, "first of seven ports, for ingest, public, audit, ops and three witnesses; 0 for any that are free")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if port < 0 || port > 65532 {
-			return usage("--port %d: 0, or up to 65532", port)
+		if port < 0 || port > 65529 {
+			return usage("--port %d: 0, or up to 65529", port)
 		}
 		if origin != "" {
 			if err := entry.CheckOrigin(origin); err != nil {
 				return usage("--origin: %w", err)
 			}
 		}
-		u := up{dir: dirOr(*dir), origin: origin, port: port, portGiven: cmd.Flags().Changed("port"), out: cmd.OutOrStdout()}
-		return u.run(cmd.Context(), cmd.ErrOrStderr())
+		u := up{dir: dirOr(*dir), origin: origin, port: port, portGiven: cmd.Flags().Changed("port"), out: &sharedWriter{w: cmd.OutOrStdout()}, stderr: cmd.ErrOrStderr()}
+		return u.run(cmd.Context())
 	}
 	return cmd
 }
@@ -51,9 +52,10 @@ type up struct {
 	port        int
 	portGiven   bool
 	out         io.Writer
+	stderr      io.Writer
 }
 
-func (u up) run(ctx context.Context, stderr io.Writer) error {
+func (u up) run(ctx context.Context) (err error) {
 	syscall.Umask(0o077) // whatever is made, by whichever part, is for its owner alone
 	there, err := deploymentIn(u.dir)
 	if err != nil {
@@ -77,15 +79,21 @@ func (u up) run(ctx context.Context, stderr io.Writer) error {
 		cfg.Listen.Ingest.Address, cfg.Listen.Public.Address = a[0], a[1]
 		cfg.Listen.Audit.Address, cfg.Listen.Ops.Address = a[2], a[3]
 	}
-	logger, err := daemon.NewLogger(stderr, cfg)
+	logger, err := daemon.NewLogger(u.stderr, cfg)
 	if err != nil {
 		return err
 	}
 	// What ready can't do ends the server: nobody would know where it is.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	ws, err := u.startWitnesses(ctx, &cfg)
+	if err != nil {
+		return withWayOut(err, u.dir)
+	}
+	defer func() { err = errors.Join(err, ws.stop()) }() // after the server, whose last checkpoint needs them
+	ws.watch(ctx, u.out)
 	ready := func(a daemon.Addrs) {
-		if err := u.ready(a, cfg.Origin); err != nil {
+		if err := u.ready(a, cfg.Origin, ws); err != nil {
 			cancel(err)
 		}
 	}
@@ -101,7 +109,7 @@ func (u up) run(ctx context.Context, stderr io.Writer) error {
 }
 
 // ready tells the other commands, and the reader, where the server is.
-func (u up) ready(a daemon.Addrs, origin string) error {
+func (u up) ready(a daemon.Addrs, origin string, ws witnesses) error {
 	c, err := readClientConfig(u.dir)
 	if err != nil {
 		return err
@@ -110,7 +118,7 @@ func (u up) ready(a daemon.Addrs, origin string) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	return writeNext(u.out, next{Program: program(), Dir: u.dir, Origin: origin, Ingest: c.Ingest, Audit: c.Audit})
+	return writeNext(u.out, next{Program: program(), Dir: u.dir, Origin: origin, Ingest: c.Ingest, Audit: c.Audit, Ops: c.Ops, Witnesses: ws})
 }
 
 // withWayOut says what can be done about a server that does not start.
