@@ -26,6 +26,7 @@ import (
 type keeper struct {
 	trust *trust.Trust
 	fetch tiles.Fetch
+	fresh tiles.Fetch   // as fetch, without a cache: what lies at a path does change where there are two histories
 	dir   string        // where they are kept; empty for nowhere
 	turn  chan struct{} // holds one token: the right to compare, which takes the network
 
@@ -47,8 +48,8 @@ const (
 )
 
 // openKeeper reads what an earlier process kept.
-func openKeeper(t *trust.Trust, fetch tiles.Fetch, dir string) (*keeper, error) {
-	k := &keeper{trust: t, fetch: fetch, dir: dir, turn: make(chan struct{}, 1)}
+func openKeeper(t *trust.Trust, fetch, fresh tiles.Fetch, dir string) (*keeper, error) {
+	k := &keeper{trust: t, fetch: fetch, fresh: fresh, dir: dir, turn: make(chan struct{}, 1)}
 	k.turn <- struct{}{}
 	if dir == "" {
 		return k, nil
@@ -258,7 +259,7 @@ func (k *keeper) compare(ctx context.Context, ours, theirs trust.Checkpoint) err
 	}
 	root, proof := large.Root, []tiles.Hash(nil)
 	if small.Size != large.Size {
-		r, err := tiles.NewReader(tiles.FromFetch(k.fetch), large.Size, large.Root)
+		r, err := tiles.NewReader(tiles.FromFetch(k.fresh), large.Size, large.Root)
 		if err != nil {
 			return err
 		}

@@ -146,13 +146,16 @@ func TestLiar_leafThatIsNotThere(t *testing.T) {
 	})
 }
 
-// rewrite gives the log another history with the same number of leaves.
-func rewrite(s *server) {
+// rewrite gives the log another history with the same number of leaves, rewriteFirst one that differs from the first on.
+func rewrite(s *server)      { rewriteAt(s, 1) }
+func rewriteFirst(s *server) { rewriteAt(s, 0) }
+
+func rewriteAt(s *server, at int) {
 	leaves := s.leaves
 	s.leaves, s.hashes = nil, nil
 	for i, l := range leaves {
-		if i == 1 {
-			l = []byte(strings.Replace(string(l), "remark", "remork", 1))
+		if i == at {
+			l = []byte(strings.Replace(string(l), "\"time\"", "\"tame\"", 1))
 		}
 		s.add(l)
 	}

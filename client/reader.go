@@ -65,7 +65,7 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 			return nil, fmt.Errorf("making the reader's directory: %w", err)
 		}
 	}
-	r.keeper, err = openKeeper(cfg.Trust, r.Fetch, cfg.Dir)
+	r.keeper, err = openKeeper(cfg.Trust, r.Fetch, c.tile, cfg.Dir)
 	return r, err
 }
 

@@ -167,7 +167,7 @@ func (r *Recorder) load() error {
 	if err != nil {
 		return err
 	}
-	if r.keeper, err = openKeeper(r.cfg.Trust, r.http.tile, r.cfg.Dir); err != nil {
+	if r.keeper, err = openKeeper(r.cfg.Trust, r.http.tile, r.http.tile, r.cfg.Dir); err != nil {
 		return err
 	}
 	tracks, err := scanDir(r.cfg.Dir)

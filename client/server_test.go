@@ -23,6 +23,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/stenolog/steno/api/wire"
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/log/tiles"
@@ -45,6 +46,7 @@ type world struct {
 	RecorderV                                 string
 	Trust                                     []byte
 	Vault, Recovery                           string // age identities
+	Witnesses                                 []string
 }
 
 func newWorld() *world {
@@ -57,6 +59,24 @@ func newWorld() *world {
 	w.Received, recvV = must2(entry.GenerateReceivedKey(rand.Reader, origin))
 	w.Trust = must(trust.New(logV, []string{recvV}, []string{systemV}, []string{enrollerV})).Marshal()
 	w.Vault, w.Recovery = must(age.GenerateX25519Identity()).String(), must(age.GenerateX25519Identity()).String()
+	return w
+}
+
+// newWitnessed is a world whose trust file demands two of three witnesses.
+func newWitnessed() *world {
+	w := newWorld()
+	t := w.trust()
+	policy := "log " + t.Log + "\n"
+	var operators []trust.Operator
+	for i := range 3 {
+		skey, vkey := must2(checkpoint.GenerateKey(checkpoint.CosignatureEd25519, fmt.Sprintf("w%d.example/witness", i+1)))
+		w.Witnesses = append(w.Witnesses, skey)
+		policy += fmt.Sprintf("witness w%d %s\n", i+1, vkey)
+		operators = append(operators, trust.Operator{Name: fmt.Sprintf("w%d.example", i+1), Witnesses: []string{fmt.Sprintf("w%d", i+1)}})
+	}
+	policy += "group two 2 w1 w2 w3\nquorum two\n"
+	w.Trust = must(trust.Make(trust.Config{Version: 1, Received: t.Received, System: t.System, Enrollers: t.Enrollers,
+		Operators: operators, Policy: []byte(policy)})).Marshal()
 	return w
 }
 
@@ -102,6 +122,13 @@ type server struct {
 	requests int
 	hidden   int // index of a leaf that entries leaves out, if not 0
 
+	away      int    // witnesses that do not answer
+	bare      bool   // what is published has no cosignature
+	published []byte // the last that had the quorum
+	shown     []byte // if set, what is published
+	withheld  bool   // the signed checkpoint is
+	asked     int    // times that the signed checkpoint was read
+
 	// fault, if set, sees each POST of entries and may take over: before is called before it is handled, and after when
 	// the answer is about to be written.
 	before func(w http.ResponseWriter, r *http.Request) (handled bool)
@@ -117,7 +144,17 @@ func newServer(t testing.TB, w *world) *server {
 	}
 	mux.HandleFunc("POST "+wire.PathHeartbeat, func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET "+wire.PathHead, s.head)
-	mux.HandleFunc("GET /checkpoint", func(w http.ResponseWriter, _ *http.Request) { w.Write(s.checkpoint()) })
+	mux.HandleFunc("GET /checkpoint", s.publishedCheckpoint)
+	mux.HandleFunc("GET "+wire.PathCheckpoint, func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asked++
+		if s.withheld {
+			answer(w, 404, wire.ProblemType, wire.Problem{Code: "not-covered"})
+			return
+		}
+		w.Write(s.checkpointLocked())
+	})
 	mux.HandleFunc("GET /tile/", s.tile)
 	mux.HandleFunc("GET "+wire.PathSession+"/entries", s.entries)
 	mux.HandleFunc("GET "+wire.PathKeys, s.keys)
@@ -283,10 +320,21 @@ func (s *server) read(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-func (s *server) checkpoint() []byte {
+// publishedCheckpoint is the present one if witnesses answer, else the last that they cosigned.
+func (s *server) publishedCheckpoint(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.checkpointLocked()
+	if len(s.w.Witnesses) == 0 || s.away < 2 || s.bare {
+		s.published = s.checkpointLocked()
+	}
+	if s.shown != nil {
+		s.published = s.shown
+	}
+	if s.published == nil {
+		answer(w, 404, wire.ProblemType, wire.Problem{Code: "not-covered"})
+		return
+	}
+	w.Write(s.published)
 }
 
 func (s *server) checkpointLocked() []byte {
@@ -296,7 +344,13 @@ func (s *server) checkpointLocked() []byte {
 	}
 	root := must(tlog.TreeHash(int64(n), tlog.HashReaderFunc(s.read)))
 	text := fmt.Sprintf("%s\n%d\n%s\n", origin, n, base64.StdEncoding.EncodeToString(root[:]))
-	return must(note.Sign(&note.Note{Text: text}, must(note.NewSigner(s.w.Log))))
+	signers := []note.Signer{must(note.NewSigner(s.w.Log))}
+	if !s.bare && len(s.w.Witnesses) > 0 {
+		for _, skey := range s.w.Witnesses[s.away:] {
+			signers = append(signers, must(checkpoint.NewSigner(skey)))
+		}
+	}
+	return must(note.Sign(&note.Note{Text: text}, signers...))
 }
 
 func (s *server) tile(w http.ResponseWriter, r *http.Request) {
