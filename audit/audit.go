@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/trust"
@@ -40,7 +41,7 @@ const (
 // Config says what is audited, and how.
 type Config struct {
 	Trust      *trust.Trust
-	Checkpoint trust.Checkpoint // opened with Trust
+	Checkpoint trust.Checkpoint // whose Note is opened with Trust
 	Source     tiles.Source     // has at least the tiles and bundles of Checkpoint's tree
 	Signatures Signatures       // AllSignatures if empty
 	// Progress, if set, is called by one goroutine now and then with the number of leaves read, of how many: the size of
@@ -61,9 +62,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Signatures == "" {
 		cfg.Signatures = AllSignatures
 	}
-	a := &auditor{cfg: cfg, size: cfg.Checkpoint.Size, of: cfg.Checkpoint.Size}
-	a.follower = newFollower(a)
-	r, err := tiles.NewReader(cfg.Source, cfg.Checkpoint.Size, cfg.Checkpoint.Root)
+	a, err := newAuditor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r, err := tiles.NewReader(cfg.Source, a.cp.Size, a.cp.Root)
 	if err == nil {
 		a.reader = r
 		err = a.run(ctx)
@@ -82,22 +85,63 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 // An auditor is the state of one Run. Its methods run in one goroutine, unless they say otherwise.
 type auditor struct {
 	cfg      Config
+	cp       trust.Checkpoint
+	keys     evidence.Keys
+	windowed bool // some key has a window: entries are judged by their places too
 	reader   *tiles.Reader
 	size, of uint64
 	follower *follower
 	counts   Counts
 	findings []evidence.Finding
+	unmet    map[evidence.CheckID]int
+	more     int // unmet findings that were not kept
 }
 
-func (a *auditor) find(f evidence.Finding) { a.findings = append(a.findings, f) }
+func newAuditor(cfg Config) (*auditor, error) {
+	cp, err := cfg.Trust.OpenCheckpoint(cfg.Checkpoint.Note)
+	keys := evidence.Keys{Trust: cfg.Trust, Witnessed: cp.Witnessed}
+	if err != nil && keys.Outcome(err) == evidence.Failed {
+		return nil, fmt.Errorf("auditing the log: %w", err)
+	}
+	a := &auditor{cfg: cfg, cp: cp, keys: keys, windowed: keys.Windowed(), size: cp.Size, of: cp.Size, unmet: map[evidence.CheckID]int{}}
+	a.follower = newFollower(a)
+	where := evidence.Where{File: "checkpoint"}
+	if err != nil {
+		a.find(evidence.Finding{Check: evidence.CheckWitnesses, Outcome: evidence.Unmet, Where: where, Detail: err.Error()})
+	}
+	if !cp.Witnessed {
+		a.find(evidence.Finding{Check: evidence.CheckWitnesses, Outcome: evidence.Unmet, Where: where, Detail: cp.Missing})
+	} else {
+		a.follower.passed[evidence.CheckWitnesses] = len(evidence.CheckpointInfoOf(cfg.Trust, cp).Operators())
+	}
+	return a, nil
+}
+
+// find takes a finding. Of those that only the quorum is missing for there can be one for every leaf: the first are enough.
+func (a *auditor) find(f evidence.Finding) {
+	if f.Outcome == evidence.Unmet {
+		if a.unmet[f.Check]++; a.unmet[f.Check] > maxFindings {
+			a.more++
+			return
+		}
+	}
+	a.findings = append(a.findings, f)
+}
+
+// refused is a finding about an entry: failed, or unmet if the key of which err tells would count if only the quorum were met.
+func (a *auditor) refused(check evidence.CheckID, index uint64, e *entry.Entry, err error) *evidence.Finding {
+	f := failed(check, index, e, err)
+	f.Outcome = a.keys.Outcome(err)
+	return f
+}
 
 func (a *auditor) run(ctx context.Context) error {
-	a.follower.pool = newPool()
+	a.follower.pool = newPool(a)
 	err := a.firstReading(ctx)
 	if err == nil {
 		a.follower.finish()
 	}
-	a.follower.pool.close(a)
+	a.follower.pool.close()
 	if err != nil {
 		return err
 	}
@@ -138,10 +182,11 @@ func (a *auditor) report() *Report {
 	digest := a.cfg.Trust.Digest()
 	r := &Report{
 		Format: reportFormat, Origin: a.cfg.Trust.Origin, TrustDigest: hex.EncodeToString(digest[:]),
-		Checkpoint: evidence.CheckpointInfo{Size: a.cfg.Checkpoint.Size, Root: a.cfg.Checkpoint.Root},
+		Checkpoint: evidence.CheckpointInfoOf(a.cfg.Trust, a.cp),
 		Signatures: a.cfg.Signatures, Counts: a.counts,
 	}
-	r.conclude(a.follower.passed, a.findings, a.size-a.counts.Leaves, a.follower.seen.more)
+	r.conclude(a.follower.passed, a.findings, a.more)
+	r.notChecked(a)
 	return r
 }
 

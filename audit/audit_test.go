@@ -56,7 +56,8 @@ func record(l *Log, n int, agent string, r Recorder) *Track {
 }
 
 func TestACleanLogIsClean(t *testing.T) {
-	l, r := newLog(t)
+	l := NewWith(t, origin, Options{Witnesses: 3, Quorum: 2})
+	r := l.Enrol("acme/agents/bot", entry.HolderAgent, "bot", "cat")
 	for n := range 40 {
 		record(l, n, []string{"bot", "cat"}[n%2], r)
 	}

@@ -15,9 +15,15 @@ import (
 // seen is what recorders have seen of the log: the checkpoints that they embedded. Each must be of this very tree, or the
 // log has shown one tree to a recorder and another to us.
 type seen struct {
-	opened map[entry.Hash]trust.Checkpoint // by the SHA-256 of the note: sessions of a minute embed the same one
-	roots  map[uint64]view                 // by size
-	more   int                             // sizes that were not kept
+	opened map[entry.Hash]opened // by the SHA-256 of the note: sessions of a minute embed the same one
+	roots  map[uint64]view       // by size
+	more   int                   // sizes that were not kept
+}
+
+// An opened checkpoint: with err, its signature by a compromised key of the log holds and no quorum stands under it.
+type opened struct {
+	cp  trust.Checkpoint
+	err error
 }
 
 // A view is a root that somebody was shown, and the first entry that says so.
@@ -42,18 +48,17 @@ func (f *follower) embedded(r *read, event int) {
 		f.a.find(*failed(evidence.CheckEntries, r.index, r.entry, err))
 		return
 	}
-	cp, err := f.seen.open(f.a.cfg.Trust, []byte(v.Checkpoint))
-	if err == nil && cp.Size > r.index {
-		err = fmt.Errorf("the entry embeds a checkpoint of size %d, which would cover the entry itself", cp.Size)
-	} else if err != nil {
-		err = fmt.Errorf("embedded %w", err)
+	o := f.seen.open(f.a.keys, []byte(v.Checkpoint))
+	if err := f.a.keys.Embedded(o.cp, o.err, r.index); err != nil {
+		finding := f.a.refused(evidence.CheckEmbedded, r.index, r.entry, err)
+		f.a.find(*finding)
+		if finding.Outcome == evidence.Failed {
+			return
+		}
+	} else {
+		f.passed[evidence.CheckEmbedded]++
 	}
-	if err != nil {
-		f.a.find(*failed(evidence.CheckEmbedded, r.index, r.entry, err))
-		return
-	}
-	f.view(r, cp)
-	f.passed[evidence.CheckEmbedded]++
+	f.view(r, o.cp)
 }
 
 // view notes what a recorder was shown.
@@ -80,28 +85,30 @@ func (f *follower) views(r *read) {
 			if ev.Decode(&v) != nil || v.Checkpoint == "" {
 				continue
 			}
-			if cp, err := f.seen.open(f.a.cfg.Trust, []byte(v.Checkpoint)); err == nil && cp.Size <= r.index {
-				f.view(r, cp)
+			o := f.seen.open(f.a.keys, []byte(v.Checkpoint))
+			if err := f.a.keys.Embedded(o.cp, o.err, r.index); err == nil || f.a.keys.Outcome(err) == evidence.Unmet {
+				f.view(r, o.cp)
 			}
 		}
 	}
 }
 
-func (s *seen) open(t *trust.Trust, note []byte) (trust.Checkpoint, error) {
+func (s *seen) open(keys evidence.Keys, note []byte) opened {
 	h := entry.HashOf(note)
-	if cp, ok := s.opened[h]; ok {
-		return cp, nil
+	if o, ok := s.opened[h]; ok {
+		return o
 	}
-	cp, err := t.OpenCheckpoint(note)
-	if err != nil {
-		return cp, err
+	cp, err := keys.Trust.OpenCheckpoint(note)
+	o := opened{cp, err}
+	if err != nil && keys.Outcome(err) == evidence.Failed {
+		return o
 	}
 	if len(s.opened) == maxOpened {
 		clear(s.opened)
 	}
-	cp.Note = nil
-	s.opened[h] = cp
-	return cp, nil
+	o.cp.Note = nil
+	s.opened[h] = o
+	return o
 }
 
 func splitView(where evidence.Where, size uint64) evidence.Finding {

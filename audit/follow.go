@@ -6,21 +6,19 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
-	"github.com/stenolog/steno/trust"
 )
 
 // A follower goes through the entries in the order of the log.
 type follower struct {
-	a       *auditor
-	pool    *pool
-	anchors entry.Anchors
-	live    map[sessionID]*live
-	ended   map[sessionID]verdictCode // judged and forgotten
-	again   map[sessionID]struct{}    // to be judged in the second reading
-	agents  map[string]agent
-	system  system
-	seen    seen
-	passed  map[evidence.CheckID]int
+	a      *auditor
+	pool   *pool
+	live   map[sessionID]*live
+	ended  map[sessionID]verdictCode // judged and forgotten
+	again  map[sessionID]struct{}    // to be judged in the second reading
+	agents map[string]agent
+	system system
+	seen   seen
+	passed map[evidence.CheckID]int
 }
 
 // A live session is one that has not ended.
@@ -60,9 +58,9 @@ type agent struct {
 
 func newFollower(a *auditor) *follower {
 	f := &follower{
-		a: a, anchors: a.cfg.Trust.Anchors(), live: map[sessionID]*live{},
+		a: a, live: map[sessionID]*live{},
 		ended: map[sessionID]verdictCode{}, again: map[sessionID]struct{}{}, agents: map[string]agent{},
-		passed: map[evidence.CheckID]int{}, seen: seen{opened: map[entry.Hash]trust.Checkpoint{}, roots: map[uint64]view{}},
+		passed: map[evidence.CheckID]int{}, seen: seen{opened: map[entry.Hash]opened{}, roots: map[uint64]view{}},
 	}
 	for _, id := range checkOrder() {
 		f.passed[id] = 0
@@ -79,10 +77,12 @@ func (f *follower) take(r *read) {
 	}
 	if r.finding != nil {
 		f.a.find(*r.finding)
+	}
+	if r.failed() {
 		return
 	}
 	f.passed[evidence.CheckEntries]++
-	if f.a.cfg.Signatures == AllSignatures || r.entry.Seq == 0 {
+	if r.finding == nil && (f.a.cfg.Signatures == AllSignatures || r.entry.Seq == 0) {
 		f.passed[evidence.CheckReceived]++
 	}
 	if r.entry.Track == entry.SystemTrack {
@@ -128,7 +128,7 @@ func (f *follower) recorded(r *read) {
 		f.begin(s, r)
 		return
 	}
-	if t.chain.Check(r.entry) != nil {
+	if t.chain.Check(r.entry) != nil || f.a.windowed && f.a.keys.Recorder(t.chain, r.index) != nil {
 		f.revisit(r.session)
 		return
 	}
@@ -145,9 +145,10 @@ func (s *live) track(name string) *track {
 }
 
 func (f *follower) begin(s *live, r *read) {
-	chain, err := f.anchors.Open(r.entry, r.entry.Received.Time)
-	if err != nil {
+	chain, err := f.a.keys.Open(r.entry, r.index)
+	if err != nil || f.a.windowed && f.a.keys.Recorder(chain, r.index) != nil {
 		f.revisit(r.session)
+		f.beginAgain(s, r)
 		return
 	}
 	if r.entry.Track == entry.MainTrack {
@@ -170,7 +171,7 @@ func (f *follower) beginAgain(s *live, r *read) {
 	if s == nil || r.entry.Track != entry.MainTrack || r.entry.Seq != 0 || s.track(entry.MainTrack) != nil {
 		return
 	}
-	if chain, err := f.anchors.Open(r.entry, r.entry.Received.Time); err == nil {
+	if chain, _ := f.a.keys.Open(r.entry, r.index); chain != nil { // also where its key does not count
 		s.agent, s.first = chain.Agent, chain.First
 		s.tracks = append(s.tracks, &track{chain: chain, openAt: r.index})
 	}
@@ -394,7 +395,7 @@ func (f *follower) lastSignature(t *track) {
 		f.a.find(*failed(evidence.CheckEntries, t.lastAt, nil, err))
 		return
 	}
-	f.pool.add(job{index: t.lastAt, entry: e, verifier: t.chain.Verifier, received: f.a.cfg.Trust.VerifyReceived})
+	f.pool.add(job{index: t.lastAt, entry: e, verifier: t.chain.Verifier, received: true})
 }
 
 // answerWithin is how many leaves later, at the latest, the log has answered an opening. An opening nearer to the end of

@@ -15,11 +15,12 @@ type job struct {
 	index    uint64
 	entry    *entry.Entry
 	verifier note.Verifier
-	received func(*entry.Entry) error // verifies the receipt too, if set
+	received bool // verify the receipt too
 }
 
 // A pool verifies signatures in parallel. What came of it is handed over when the pool is closed.
 type pool struct {
+	a        *auditor
 	jobs     chan []job
 	batch    []job
 	done     sync.WaitGroup
@@ -30,9 +31,9 @@ type pool struct {
 
 const batchSize = 64
 
-func newPool() *pool {
+func newPool(a *auditor) *pool {
 	n := runtime.GOMAXPROCS(0)
-	p := &pool{jobs: make(chan []job, 4*n), passed: map[evidence.CheckID]int{}}
+	p := &pool{a: a, jobs: make(chan []job, 4*n), passed: map[evidence.CheckID]int{}}
 	for range n {
 		p.done.Go(func() {
 			for batch := range p.jobs {
@@ -63,7 +64,7 @@ func (p *pool) verify(batch []job) {
 	passed := map[evidence.CheckID]int{}
 	note := func(check evidence.CheckID, j job, err error) {
 		if err != nil {
-			findings = append(findings, *failed(check, j.index, j.entry, err))
+			findings = append(findings, *p.a.refused(check, j.index, j.entry, err))
 			return
 		}
 		passed[check]++
@@ -74,8 +75,8 @@ func (p *pool) verify(batch []job) {
 			check = evidence.CheckSystem
 		}
 		note(check, j, j.entry.VerifyRecorder(j.verifier))
-		if j.received != nil {
-			note(evidence.CheckReceived, j, j.received(j.entry))
+		if j.received {
+			note(evidence.CheckReceived, j, p.a.keys.Received(j.entry, j.index))
 		}
 	}
 	p.mu.Lock()
@@ -87,12 +88,14 @@ func (p *pool) verify(batch []job) {
 }
 
 // close waits for every job, and hands over what came of them.
-func (p *pool) close(a *auditor) {
+func (p *pool) close() {
 	p.flush()
 	close(p.jobs)
 	p.done.Wait()
-	a.findings = append(a.findings, p.findings...)
+	for _, f := range p.findings {
+		p.a.find(f)
+	}
 	for check, n := range p.passed {
-		a.follower.passed[check] += n
+		p.a.follower.passed[check] += n
 	}
 }

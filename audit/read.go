@@ -15,8 +15,10 @@ type read struct {
 	entry   *entry.Entry // nil if finding says why
 	hash    entry.Hash
 	session sessionID
-	finding *evidence.Finding
+	finding *evidence.Finding // what is wrong with it; unmet, it goes on all the same
 }
+
+func (r *read) failed() bool { return r.finding != nil && r.finding.Outcome == evidence.Failed }
 
 // A sessionID is a session's name in 16 bytes.
 type sessionID [16]byte
@@ -54,8 +56,8 @@ func (a *auditor) parse(first uint64, leaves [][]byte) []read {
 		r.hash, r.session = e.Hash(), idOf(e.Session)
 		// The time of receipt of an opening is what its enrolment is judged by.
 		if a.cfg.Signatures == AllSignatures || e.Seq == 0 {
-			if err := a.cfg.Trust.VerifyReceived(e); err != nil {
-				r.finding = failed(evidence.CheckReceived, r.index, e, err)
+			if err := a.keys.Received(e, r.index); err != nil {
+				r.finding = a.refused(evidence.CheckReceived, r.index, e, err)
 			}
 		}
 	}

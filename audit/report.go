@@ -22,9 +22,9 @@ const (
 
 // A Report is what an audit found. It has no time in it: the same log gives the same report.
 type Report struct {
-	Format      string                  `json:"format"` // steno/audit/v1
-	Exit        int                     `json:"exit"`   // 0 or 1, as of package evidence
-	Verdict     string                  `json:"verdict"`
+	Format      string                  `json:"format"`  // steno/audit/v1
+	Exit        int                     `json:"exit"`    // 0, 1 or 3, as of package evidence
+	Verdict     string                  `json:"verdict"` // clean, failed or unmet
 	Origin      string                  `json:"origin"`
 	TrustDigest string                  `json:"trust_sha256"`
 	Checkpoint  evidence.CheckpointInfo `json:"checkpoint"`
@@ -75,47 +75,65 @@ func (c *Counts) add(verdict string) verdictCode {
 func (c *Counts) take(v verdictCode) { *c.byVerdict()[v]-- }
 
 func checkOrder() []evidence.CheckID {
-	return []evidence.CheckID{CheckTree, evidence.CheckEntries, evidence.CheckReceived, evidence.CheckEnrolment, evidence.CheckRecorder,
+	return []evidence.CheckID{CheckTree, evidence.CheckWitnesses, evidence.CheckEntries, evidence.CheckReceived, evidence.CheckEnrolment, evidence.CheckRecorder,
 		evidence.CheckChain, evidence.CheckTracks, evidence.CheckSystem, evidence.CheckAdmitted, evidence.CheckEmbedded, CheckNumbering,
 		CheckVerdicts}
 }
 
-func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.Finding, unread uint64, views int) {
-	r.Verdict = "clean"
+func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.Finding, more int) {
+	worst := map[evidence.Outcome]bool{}
 	for _, id := range checkOrder() {
 		c := evidence.Check{ID: id, Outcome: evidence.Passed, Passed: passed[id]}
 		for i := range findings {
-			switch f := &findings[i]; {
-			case f.Check != id:
-			case c.Where == nil:
-				c.Outcome, c.Where, c.Detail = evidence.Failed, &f.Where, f.Detail
-			default:
+			f := &findings[i]
+			if f.Check != id {
+				continue
+			}
+			worst[f.Outcome] = true
+			if c.Where != nil {
 				c.Others++
+			}
+			if c.Where == nil || f.Outcome == evidence.Failed && c.Outcome != evidence.Failed {
+				c.Outcome, c.Where, c.Detail = f.Outcome, &f.Where, f.Detail
 			}
 		}
 		r.Checks = append(r.Checks, c)
 	}
-	if len(findings) > 0 {
+	switch {
+	case worst[evidence.Failed]:
 		r.Exit, r.Verdict = evidence.ExitFailed, "failed"
+	case worst[evidence.Unmet]:
+		r.Exit, r.Verdict = evidence.ExitPolicy, "unmet"
+	default:
+		r.Exit, r.Verdict = evidence.ExitVerified, "clean"
 	}
-	r.More = max(0, len(findings)-maxFindings)
-	r.Findings = append([]evidence.Finding{}, findings[:len(findings)-r.More]...)
-	r.NotChecked = []evidence.NotChecked{
-		{ID: "outside", Why: "whether anything was done outside this log: no log can know"},
-		{ID: "witnesses", Why: "cosignatures on the checkpoint: whether others are shown the same log rests on the log's key alone"},
-		{ID: "external-time", Why: "external time: every time here is the word of the log or of a recorder"},
-		{ID: "sealed-content", Why: "sealed content: it is committed to, and was not looked for in the store of blobs"},
+	r.Findings = append([]evidence.Finding{}, findings[:min(len(findings), maxFindings)]...)
+	r.More = len(findings) - len(r.Findings) + more
+}
+
+// notChecked says what a reader may take for granted and must not.
+func (r *Report) notChecked(a *auditor) {
+	add := func(id, format string, args ...any) {
+		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: id, Why: fmt.Sprintf(format, args...)})
 	}
+	add("outside", "whether anything was done outside this log: no log can know")
+	if !a.cfg.Trust.NeedsWitnesses() {
+		add("witnesses", evidence.UnwitnessedText)
+	}
+	add("external-time", "external time: every time here is the word of the log, of a recorder or of a witness")
+	add("sealed-content", "sealed content: it is committed to, and was not looked for in the store of blobs")
 	if r.Signatures == LastSignatures {
-		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "signatures", Why: "signatures between the first and the last entry of a track, over which the chain of hashes carries the last one; " +
-			"and receipts there"})
+		add("signatures", "signatures between the first and the last entry of a track, over which the chain of hashes carries the last one; "+
+			"and receipts there")
 	}
-	if views > 0 {
-		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "embedded-roots", Why: fmt.Sprintf("whether %d of the checkpoints that recorders have seen are of this very tree: "+
-			"their signatures alone were checked", views)})
+	if views := a.follower.seen.more; views > 0 {
+		add("embedded-roots", "whether %d of the checkpoints that recorders have seen are of this very tree: their signatures alone were checked", views)
 	}
-	if unread > 0 {
-		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: "unread", Why: fmt.Sprintf("%d leaves from the damaged place on, and what the log never answered", unread)})
+	for _, why := range a.follower.system.keys.newer(a.cfg.Trust) {
+		add("trust-file", "%s", why)
+	}
+	if unread := a.size - a.counts.Leaves; unread > 0 {
+		add("unread", "%d leaves from the damaged place on, and what the log never answered", unread)
 	}
 }
 
@@ -133,6 +151,9 @@ func (r *Report) Text(w io.Writer) error {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s: log %s, size %d, root %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin), r.Checkpoint.Size, r.Checkpoint.Root)
+	if seen := r.Checkpoint.Seen(); seen != "" {
+		line("%s", safe.Text(seen))
+	}
 	for _, f := range r.Findings {
 		line("  %s: %s", f.Check, safe.Text(f.String()))
 	}
@@ -149,7 +170,7 @@ func (r *Report) Text(w io.Writer) error {
 	}
 	line("Signatures verified: %s. Not checked:", r.Signatures)
 	for _, n := range r.NotChecked {
-		line("  %s", n.Why)
+		line("  %s", safe.Text(n.Why))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
@@ -157,14 +178,15 @@ func (r *Report) Text(w io.Writer) error {
 	return nil
 }
 
-// Open gets the checkpoint that a log publishes, verifies its signature, and makes the Config of an audit.
+// Open gets the checkpoint that a log publishes, verifies its signature, and makes the Config of an audit. Whether it has the
+// quorum, the report says.
 func Open(ctx context.Context, t *trust.Trust, fetch tiles.Fetch) (Config, error) {
 	note, err := fetch(ctx, "checkpoint")
 	if err != nil {
 		return Config{}, fmt.Errorf("getting the checkpoint: %w", err)
 	}
 	cp, err := t.OpenCheckpoint(note)
-	if err != nil {
+	if err != nil && (evidence.Keys{Trust: t}).Outcome(err) == evidence.Failed {
 		return Config{}, err
 	}
 	return Config{Trust: t, Checkpoint: cp, Source: tiles.FromFetch(fetch)}, nil

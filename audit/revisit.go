@@ -45,7 +45,7 @@ func (a *auditor) secondReading(ctx context.Context) error {
 			a.find(evidence.Finding{Check: CheckVerdicts, Outcome: evidence.Failed, Where: where, Detail: overrated(report.Verdict)})
 		}
 		for _, f := range findings {
-			if f.Outcome == evidence.Failed {
+			if f.Outcome != evidence.Incomplete {
 				a.find(f)
 			}
 		}
@@ -70,8 +70,8 @@ func (a *auditor) parseAgain(first uint64, leaves [][]byte, again map[sessionID]
 			continue // the first reading has told
 		}
 		r := read{index: first + uint64(i), entry: e, session: session}
-		if err := a.cfg.Trust.VerifyReceived(e); err != nil {
-			r.finding = failed(evidence.CheckReceived, r.index, e, err)
+		if err := a.keys.Received(e, r.index); err != nil {
+			r.finding = a.refused(evidence.CheckReceived, r.index, e, err)
 		}
 		reads = append(reads, r)
 	}
@@ -84,12 +84,14 @@ func (a *auditor) takeAgain(r *read, sessions map[sessionID]*evidence.Session) {
 			return nil
 		}
 		if sessions[id] == nil {
-			sessions[id] = evidence.NewSession(a.cfg.Trust, name)
+			sessions[id] = a.keys.Session(name)
 		}
 		return sessions[id]
 	}
-	if r.finding != nil {
+	if r.finding != nil && (r.failed() || a.cfg.Signatures != AllSignatures) { // the first reading has told what is only unmet
 		a.find(*r.finding)
+	}
+	if r.failed() {
 		return
 	}
 	if r.entry.Track != entry.SystemTrack {

@@ -25,6 +25,8 @@ type system struct {
 	last   []byte
 	lastAt uint64
 	ended  []ending // of incarnations that did not close in good order
+	past   bool     // the key counted no more somewhere in this incarnation, which was told
+	keys   keyWords
 }
 
 // An ending is where an incarnation of the log stopped: after its last entry, before the first of the next.
@@ -99,6 +101,10 @@ func (s *system) extend(r *read) {
 		s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, err))
 		return
 	}
+	if s.f.a.windowed && !s.past {
+		_, err := s.f.a.keys.System(r.entry, r.index)
+		s.outside(r, err)
+	}
 	advance(s.chain, r)
 	if s.f.a.cfg.Signatures == AllSignatures {
 		s.f.pool.add(job{index: r.index, entry: r.entry, verifier: s.chain.Verifier})
@@ -107,6 +113,15 @@ func (s *system) extend(r *read) {
 	if e, ok := s.early[s.chain.Next]; ok {
 		delete(s.early, s.chain.Next)
 		s.extend(&s.f.a.parse(e.index, [][]byte{e.leaf})[0]) // it was read before, and so parses
+	}
+}
+
+// outside notes that the log has signed with a key that does not count in this place. What it says is followed all the same,
+// or the one finding would become many.
+func (s *system) outside(r *read, err error) {
+	if err != nil {
+		s.past = true
+		s.f.a.find(*s.f.a.refused(evidence.CheckSystem, r.index, r.entry, err))
 	}
 }
 
@@ -124,7 +139,7 @@ func (s *system) accept(r *read) {
 
 func (s *system) event(r *read, ev entry.Event) {
 	switch ev.Type {
-	case entry.TypeAdmitted, entry.TypeVerdict:
+	case entry.TypeAdmitted, entry.TypeVerdict, entry.TypeKeyAdd, entry.TypeKeyRetire, entry.TypeKeyCompromised, entry.TypeConfig:
 	default:
 		return
 	}
@@ -138,14 +153,16 @@ func (s *system) event(r *read, ev entry.Event) {
 		s.f.admitted(r, v)
 	case *entry.Verdict:
 		s.f.verdict(r, v)
+	default:
+		s.keys.take(r.index, v)
 	}
 }
 
 // open begins a system session, which succeeds the one before.
 func (s *system) open(r *read) {
-	chain, err := s.f.anchors.Open(r.entry, r.entry.Received.Time)
-	if err != nil {
-		s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, err))
+	chain, outside := s.f.a.keys.Open(r.entry, r.index)
+	if chain == nil {
+		s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, outside))
 		return
 	}
 	var v entry.SystemOpen
@@ -161,7 +178,10 @@ func (s *system) open(r *read) {
 	if s.chain != nil && !s.chain.Closed {
 		s.ended = append(s.ended, ending{s.lastAt, r.index})
 	}
-	s.f.passed[evidence.CheckSystem]++
+	s.past = false
+	if s.outside(r, outside); !s.past {
+		s.f.passed[evidence.CheckSystem]++
+	}
 	s.f.a.counts.SystemSessions++
 	s.chain, s.epoch, s.openAt, s.n, s.early = chain, v.Epoch, r.index, 0, map[uint64]arrival{}
 	s.accept(r)

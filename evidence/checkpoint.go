@@ -43,11 +43,11 @@ func witnessTime(seconds uint64) string {
 	return time.Unix(int64(min(seconds, lastSecond)), 0).UTC().Format(time.RFC3339)
 }
 
-// operators are those of the cosignatures, each once: the keys of one have one voice.
-func operators(cosigned []trust.Cosignature) (names []string) {
-	for _, c := range cosigned {
-		if !slices.Contains(names, c.Operator) {
-			names = append(names, c.Operator)
+// Operators are those of the witnesses that have cosigned, each once: all keys of one have one voice.
+func (c CheckpointInfo) Operators() (names []string) {
+	for _, s := range c.Cosigned {
+		if !slices.Contains(names, s.Operator) {
+			names = append(names, s.Operator)
 		}
 	}
 	return names
@@ -55,12 +55,9 @@ func operators(cosigned []trust.Cosignature) (names []string) {
 
 // Seen says in words by whom the checkpoint was seen and when, or "" if no pinned witness has cosigned.
 func (c CheckpointInfo) Seen() string {
-	var names []string
+	names := c.Operators()
 	var first, last string // RFC 3339 in UTC sorts as time does
 	for _, s := range c.Cosigned {
-		if !slices.Contains(names, s.Operator) {
-			names = append(names, s.Operator)
-		}
 		if first == "" || s.Time < first {
 			first = s.Time
 		}

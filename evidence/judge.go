@@ -206,7 +206,7 @@ func (s *Session) Overrated(r SessionReport) (Where, bool) {
 // judgeEmbedded checks the checkpoints that recorders say to have seen. They date an entry from below: it was made after.
 func (s *Session) judgeEmbedded(t *trust.Trust) {
 	for _, m := range s.embedded {
-		cp, err := OpenCheckpoint(t, []byte(m.note))
+		cp, err := t.OpenCheckpoint([]byte(m.note))
 		if err := s.keys.Embedded(cp, err, m.index); err != nil {
 			s.find(CheckEmbedded, s.keys.Outcome(err), m.where, err.Error())
 			continue

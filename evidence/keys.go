@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/trust"
 )
@@ -18,32 +17,6 @@ import (
 type Keys struct {
 	Trust     *trust.Trust
 	Witnessed bool // the checkpoint has all that the policy demands
-}
-
-// OpenCheckpoint opens a checkpoint as Trust does. If the log has signed it with several keys and none counts, the error is
-// of the one that would count if only the quorum were met, if there is one.
-func OpenCheckpoint(t *trust.Trust, b []byte) (trust.Checkpoint, error) {
-	cp, err := t.OpenCheckpoint(b)
-	var w *trust.WindowError
-	if !errors.As(err, &w) {
-		return cp, err
-	}
-	for _, window := range t.Windows {
-		e := &trust.WindowError{Window: window, At: cp.Size}
-		if window.Role == trust.RoleLog && awaitsQuorum(e) && signedBy(b, window.Key) {
-			return cp, fmt.Errorf("checkpoint: %w", e)
-		}
-	}
-	return cp, err
-}
-
-func signedBy(b []byte, vkey string) bool {
-	v, err := checkpoint.NewVerifier(vkey)
-	if err != nil || v.Algorithm() != checkpoint.Ed25519 {
-		return false
-	}
-	_, err = note.Open(b, note.VerifierList(v))
-	return err == nil
 }
 
 // awaitsQuorum tells whether a key does not count for this alone, that it is compromised and no quorum bears it out.
@@ -124,7 +97,7 @@ func (k Keys) Recorder(t *entry.Track, index uint64) error {
 	return k.Trust.CheckRecorder(t.Enrolment.RecorderKey, index, k.Witnessed)
 }
 
-// Embedded judges a checkpoint that the entry at index embeds, and what OpenCheckpoint said of it. It was made before the
+// Embedded judges a checkpoint that the entry at index embeds, and what Trust said of it. It was made before the
 // entry. So a key of the log that is compromised counts for it if the entry stands where witnesses saw it before that.
 func (k Keys) Embedded(cp trust.Checkpoint, err error, index uint64) error {
 	var w *trust.WindowError

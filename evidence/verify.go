@@ -140,7 +140,7 @@ func (v *verification) find(check CheckID, outcome Outcome, where Where, detail 
 
 func (v *verification) checkpoint() bool {
 	where := Where{File: fileCheckpoint}
-	cp, err := OpenCheckpoint(v.t, v.b.Checkpoint)
+	cp, err := v.t.OpenCheckpoint(v.b.Checkpoint)
 	v.cp, v.keys = cp, Keys{v.t, cp.Witnessed}
 	if v.b.Origin != v.t.Origin && (err == nil || v.keys.Outcome(err) == Unmet) {
 		err = errors.New("the bundle is of another log than the one that is pinned")
@@ -156,7 +156,7 @@ func (v *verification) checkpoint() bool {
 		v.passed[id] += 0
 	}
 	if cp.Witnessed {
-		v.passed[CheckWitnesses] += len(operators(cp.Cosigned))
+		v.passed[CheckWitnesses] += len(CheckpointInfoOf(v.t, cp).Operators())
 	} else {
 		v.find(CheckWitnesses, Unmet, where, cp.Missing)
 	}
@@ -262,7 +262,7 @@ func (v *verification) judge(r *Report) {
 			v.passed[id] += n
 		}
 		for _, m := range s.embedded { // a view of the same size with another root is a split view
-			if cp, err := OpenCheckpoint(v.t, []byte(m.note)); v.keys.Embedded(cp, err, m.index) == nil && cp.Size == v.cp.Size && cp.Root != v.cp.Root {
+			if cp, err := v.t.OpenCheckpoint([]byte(m.note)); v.keys.Embedded(cp, err, m.index) == nil && cp.Size == v.cp.Size && cp.Root != v.cp.Root {
 				v.find(CheckEmbedded, Failed, m.where, "split view: the recorder was shown another root for the size of this checkpoint")
 			}
 		}

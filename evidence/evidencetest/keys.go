@@ -71,6 +71,14 @@ func Policy(logs []string, witnesses []*checkpoint.Signer, quorum int) (policy [
 	return []byte(b.String()), operators
 }
 
+// TrustWith is the log's trust file with a change.
+func (l *Log) TrustWith(change func(c *trust.Config)) *trust.Trust {
+	l.t.Helper()
+	c := l.Trust.Config
+	change(&c)
+	return Must(trust.Make(c))(l.t)
+}
+
 // A Recorder is a key and its enrolment.
 type Recorder struct {
 	Signer    note.Signer
