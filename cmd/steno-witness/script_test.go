@@ -26,6 +26,7 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every program under the race detector takes a second to end
 	testscript.Main(m, map[string]func(){"steno-witness": main})
 }
 
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "GOCOVERDIR="+os.Getenv("GOCOVERDIR"))
+			e.Vars = append(e.Vars, "GOCOVERDIR="+os.Getenv("GOCOVERDIR"), "GORACE="+os.Getenv("GORACE"))
 			e.Values[rigKey{}] = &rig{programs: make(map[string]*program), logs: make(map[string]*treeLog)}
 			return nil
 		},

@@ -50,7 +50,7 @@ func evidenceShowCommand() *cobra.Command {
 	withConfig(c, func(c *cobra.Command, cfg Config, args []string) error {
 		id, err := strconv.ParseInt(args[0], 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is no number of evidence; way out: steno-witness evidence lists them", args[0])
+			return fmt.Errorf("%q is no number of evidence; way out: %s lists them", args[0], c.Parent().CommandPath())
 		}
 		found := false
 		err = eachEvidence(c.Context(), cfg, func(e witness.Evidence, keys []note.Verifier) error {
@@ -62,7 +62,7 @@ func evidenceShowCommand() *cobra.Command {
 			return export(e, *out)
 		})
 		if err == nil && !found {
-			err = fmt.Errorf("there is no evidence %d; way out: steno-witness evidence lists what there is", id)
+			err = fmt.Errorf("there is no evidence %d; way out: %s lists what there is", id, c.Parent().CommandPath())
 		}
 		return err
 	})

@@ -16,12 +16,19 @@ import (
 )
 
 // readList reads the list of logs. One that is not there yet is empty: the state knows what it held.
+// Who can write to it can add a key of their own to a log, and lead the witness away from what that log signs.
 func readList(path string) ([]witness.ListedLog, error) {
-	logs, err := witness.ReadLogs(path)
+	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return logs, err
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("%s can be written by others (mode %04o): chmod go-w it, and look at what it says", path, st.Mode().Perm())
+	}
+	return witness.ReadLogs(path)
 }
 
 // addListed adds what the list has and the state has not. A line that can't be taken is skipped, and named: it must not keep
@@ -89,9 +96,8 @@ func originOf(vkeys []string) (origin string, err error) {
 	return origin, nil
 }
 
-// appendList adds lines to the list, for keys that it does not have, in one write that is durable. The file stays the one it
-// is: its owner is the operator's choice.
-func appendList(path string, vkeys []string, url string) (lines string, err error) {
+// newLines are the lines that the list lacks of a log's keys.
+func newLines(path string, vkeys []string, url string) (lines string, err error) {
 	if strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", errors.New("the URL has spaces, or characters beyond ASCII")
 	}
@@ -122,13 +128,18 @@ func appendList(path string, vkeys []string, url string) (lines string, err erro
 			return "", fmt.Errorf("the public key of %s is in %s as %s", vkey, path, other)
 		}
 	}
+	return lines, nil
+}
+
+// appendList adds lines to the list, durably, in one write. The file stays the one it is: its owner is the operator's choice.
+func appendList(path, lines string) error {
 	if lines == "" {
-		return "", nil
+		return nil
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
-		return lines, err
+		return err
 	}
 	_, err = f.WriteString(lines)
-	return lines, errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(filepath.Dir(path)))
+	return errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(filepath.Dir(path)))
 }

@@ -88,22 +88,23 @@ Without one, the witness must not be running. No log is ever removed.`,
 		if err != nil {
 			return err
 		}
+		var lines string
 		if cfg.Logs != "" {
-			lines, err := appendList(cfg.Logs, vkeys, *url)
-			if err != nil && lines != "" {
-				return fmt.Errorf("adding to the list: %w; way out: add to %s yourself: %s", err, cfg.Logs, lines)
-			}
-			if err != nil {
+			if lines, err = newLines(cfg.Logs, vkeys, *url); err != nil {
 				return fmt.Errorf("adding to the list: %w", err)
 			}
 		}
 		err = withStore(cfg, func(s *witness.Store) error { return s.AddLog(c.Context(), vkeys) })
-		switch {
-		case cfg.Logs != "" && errors.Is(err, witness.ErrLocked):
-			say(c.OutOrStdout(), "listed %s; the witness is running, and reads the list on SIGHUP", origin)
-		case err != nil:
+		running := errors.Is(err, witness.ErrLocked)
+		if err != nil && (!running || cfg.Logs == "") {
 			return whileRunning(err, "set logs in the configuration to a file; or end the witness first")
-		default:
+		}
+		if err := appendList(cfg.Logs, lines); err != nil {
+			return fmt.Errorf("adding to the list: %w; way out: add to %s: %s", err, cfg.Logs, lines)
+		}
+		if running {
+			say(c.OutOrStdout(), "listed %s; the witness is running, and reads the list on SIGHUP", origin)
+		} else {
 			say(c.OutOrStdout(), "added %s", origin)
 		}
 		return nil
