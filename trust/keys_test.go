@@ -183,3 +183,11 @@ func vectors[T any](t *testing.T, name, format, about string, made []T, compare 
 	}
 	return f.Vectors
 }
+
+// inSpec demands that a page of the specification shows an example as it is made here.
+func inSpec(t *testing.T, page, example string) {
+	t.Helper()
+	if !bytes.Contains(must(os.ReadFile("../docs/spec/"+page)), []byte(example)) {
+		t.Errorf("%s does not show\n%s", page, example)
+	}
+}
