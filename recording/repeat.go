@@ -101,6 +101,7 @@ const (
 	alertBurst   = 20
 	alertSession = time.Minute // between two of one session
 	alertKept    = 4096        // sessions of which the last alert is remembered
+	alertWaiting = 64          // that are not about a request and wait to be written
 )
 
 // alertLimit keeps a hostile client from filling the log with alerts about itself.
@@ -108,10 +109,13 @@ type alertLimit struct {
 	mu    sync.Mutex
 	all   *rate.Limiter
 	since map[string]time.Time
+
+	waiting chan struct{} // holds one for each that waits
 }
 
 func (l *alertLimit) init() {
 	l.all, l.since = rate.NewLimiter(rate.Every(alertEvery), alertBurst), map[string]time.Time{}
+	l.waiting = make(chan struct{}, alertWaiting)
 }
 
 func (l *alertLimit) allow(session string, now time.Time) bool {

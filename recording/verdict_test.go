@@ -2,11 +2,13 @@ package recording_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/recording"
 )
 
@@ -151,4 +153,51 @@ func TestWATCHEDWATCHERS_accessIsDurableWhenItReturns(t *testing.T) {
 	if err := w.rec.Access(context.Background(), entry.Access{Principal: "auditor", What: "entries"}); err == nil {
 		t.Fatal("an access that could not be recorded was allowed")
 	}
+}
+
+// Alerts are bounded while the log hangs, and those that were taken are written when it goes on.
+func TestAlertsAreBoundedWhileTheLogHangs(t *testing.T) {
+	w := newWorld(t)
+	before := len(system[entry.Alert](w, entry.TypeAlert))
+	hold := make(chan struct{})
+	w.faulty.set(func(f *faulty) {
+		f.append = func(_ int, do func() ([]log.Placed, error)) ([]log.Placed, error) {
+			<-hold
+			return do()
+		}
+	})
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	taken, refused := 0, 0
+	for range 500 {
+		switch err := w.rec.Alert(gone, entry.Alert{Alert: "witness-quorum-lost", Severity: "warning"}); {
+		case errors.Is(err, context.Canceled):
+			taken++
+		case code(err) == recording.CodeOverloaded:
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if taken != 64 || refused != 500-64 {
+		t.Fatalf("%d were taken, %d refused", taken, refused)
+	}
+	close(hold)
+	w.stop() // it waits for what was taken
+	w.restart()
+	if n := len(system[entry.Alert](w, entry.TypeAlert)) - before; n != taken {
+		t.Errorf("%d are in the log, %d were taken", n, taken)
+	}
+}
+
+// When the log has stopped every alert returns, and says so.
+func TestAlertsReturnWhenTheLogHasStopped(t *testing.T) {
+	w := newWorld(t)
+	w.log.Stop(errFault)
+	for range 200 {
+		if err := w.rec.Alert(context.Background(), entry.Alert{Alert: "witness-ahead", Severity: "critical"}); code(err) != recording.CodeStopped {
+			t.Fatal(err)
+		}
+	}
+	w.faulty.set(func(f *faulty) { f.cut = true }) // so that stopping is not held to have gone well
 }

@@ -181,9 +181,32 @@ func (r *Recording) Access(ctx context.Context, v entry.Access) error {
 	return r.note(ctx, entry.TypeAccess, v)
 }
 
-// Alert records that somebody should look at something.
+// Alert records that somebody should look at something. It returns when that is durable, when ctx ends, and it is written
+// all the same, or when it can't be written: too many wait (CodeOverloaded), or the log has stopped. How many of a kind are
+// worth a leaf the caller knows.
 func (r *Recording) Alert(ctx context.Context, v entry.Alert) error {
-	return r.note(ctx, entry.TypeAlert, v)
+	r.metrics.alerts.WithLabelValues(string(v.Alert)).Inc()
+	select {
+	case r.alerts.waiting <- struct{}{}:
+	default:
+		return problem(CodeOverloaded, "too many alerts wait to be written; this one was not")
+	}
+	if err := r.enter(); err != nil {
+		<-r.alerts.waiting
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer r.leave()
+		defer func() { <-r.alerts.waiting }() // not when ctx ends: what waits is what is bounded
+		done <- r.entered(context.WithoutCancel(ctx), entry.TypeAlert, v)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // NoteConfig commits to the configuration that is in force.
@@ -196,6 +219,11 @@ func (r *Recording) note(ctx context.Context, t entry.Type, v any) error {
 		return err
 	}
 	defer r.leave()
+	return r.entered(ctx, t, v)
+}
+
+// entered is note within enter and leave.
+func (r *Recording) entered(ctx context.Context, t entry.Type, v any) error {
 	// Checked alone first, so that a value that cannot stand in the log spoils nobody else's.
 	if _, err := entry.Marshal(t, r.stampTime(), v); err != nil {
 		return asProblem(err)
