@@ -80,7 +80,7 @@ type registry struct {
 	agents   map[string]*agentEntry
 	system   systemFacts
 	keys     map[string]keyFacts
-	sysDirty bool // system or keys
+	sysDirty bool           // system or keys
 	ids      []storage.Item // event ids that are not in Heads yet
 	changes  int            // leaves folded since the last snapshot
 
