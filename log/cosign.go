@@ -213,7 +213,7 @@ func merge(msg, lines []byte, origin string, share room) ([]byte, error) {
 	if n := bytes.Count(lines, []byte("\n")); n > maxLines {
 		return nil, fmt.Errorf("cosignature has %d lines, the most is %d", n, maxLines)
 	}
-	text, sigs, ok := bytes.Cut(msg, []byte("\n\n"))
+	_, sigs, ok := bytes.Cut(msg, []byte("\n\n"))
 	if !ok {
 		return nil, errors.New("the log's own note has no signature")
 	}
@@ -248,7 +248,7 @@ func merge(msg, lines []byte, origin string, share room) ([]byte, error) {
 		merged = append(merged, line...)
 	}
 	if fresh > 0 && added == 0 {
-		return nil, fmt.Errorf("there is no room for its %d signatures under %s", fresh, text)
+		return nil, fmt.Errorf("there is no room for its %d signatures under the note", fresh)
 	}
 	return merged, nil
 }
@@ -265,7 +265,7 @@ func signatureKey(line []byte) (sigKey, error) {
 	rest, prefixed := strings.CutPrefix(string(line), "— ")
 	rest, whole := strings.CutSuffix(rest, "\n")
 	name, b64, two := strings.Cut(rest, " ")
-	raw, err := base64.StdEncoding.Strict().DecodeString(b64)
+	raw, err := base64.StdEncoding.DecodeString(b64)
 	// SPEC: signed-note: em dash, space, key name, space, base64-encoded signature, newline; 4+n bytes.
 	if !prefixed || !whole || !two || err != nil || len(raw) <= 4 || base64.StdEncoding.EncodeToString(raw) != b64 {
 		return sigKey{}, errors.New("a line is not a signature")

@@ -2,9 +2,12 @@ package log
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stenolog/steno/log/tiles"
 )
@@ -46,6 +49,50 @@ func FuzzParseHead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if c, err := parseHead(text); err == nil && c.text() != text {
 			t.Errorf("%q was read as %q", text, c.text())
+		}
+	})
+}
+
+// Whatever a cosigner sends: what is made of it is the same note with more signatures, which x/mod reads, or nothing.
+func FuzzMerge(f *testing.F) {
+	skey, vkey, err := note.GenerateKey(rand.Reader, "log.example/prod")
+	if err != nil {
+		f.Fatal(err)
+	}
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	k, err := newKeys("log.example/prod", []note.Signer{signer}, []note.Verifier{verifier})
+	if err != nil {
+		f.Fatal(err)
+	}
+	h := treeHead{"log.example/prod", 1, sha256.Sum256(nil)}
+	msg, err := k.sign(h)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("— w1 AAAAAQE=\n"), []byte("— w2 AAAAAQE=\n— w2 AAAAAgE=\n"))
+	f.Add([]byte("\n"), []byte("— log.example/prod AAAAAQE=\n"))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		now := msg
+		for _, lines := range [][]byte{a, b} {
+			merged, err := merge(now, lines, h.Origin, room{1000, 8})
+			if err != nil {
+				continue
+			}
+			n, got, err := k.read(merged)
+			if err != nil || got != h || !bytes.HasPrefix(merged, now) || len(merged) > len(now)+1000 || len(n.Sigs) != 1 {
+				t.Fatalf("%q under %q: %v", lines, now, err)
+			}
+			if again, err := note.Sign(n); err != nil || len(again) != len(merged) {
+				t.Fatalf("%q is not as x/mod writes it: %v", merged, err)
+			}
+			now = merged
 		}
 	})
 }

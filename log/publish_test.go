@@ -29,6 +29,7 @@ type witness struct {
 	verifier note.Verifier
 	log      note.Verifier
 	delay    func() time.Duration
+	lax      bool // does not look at the log's signatures
 
 	mu     sync.Mutex
 	busy   bool
@@ -72,6 +73,10 @@ func (w *witness) Cosign(ctx context.Context, req log.CosignRequest) ([]byte, er
 		return nil, fail
 	}
 	n, err := note.Open(req.Note, note.VerifierList(w.log))
+	if w.lax {
+		text, _, _ := bytes.Cut(req.Note, []byte("\n\n"))
+		n, err = &note.Note{Text: string(text) + "\n"}, nil
+	}
 	if err != nil || len(n.UnverifiedSigs) > 0 {
 		w.t.Errorf("asked to cosign %q: %v", req.Note, err)
 		return nil, err

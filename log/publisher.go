@@ -208,7 +208,9 @@ func (p *publisher) publish(r *round) {
 		p.ready = nil
 	}
 	l.show(r)
-	p.published(r)
+	if r.Size > shown.Size || known == nil { // else stragglers came for what is published
+		p.published(r)
+	}
 	for _, jobs := range p.stampers {
 		offer(jobs, stampJob{r.Size, bytes.Clone(r.note)})
 	}

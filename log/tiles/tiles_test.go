@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"math/bits"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -231,8 +231,11 @@ func TestOlderTreeFromPresentTiles(t *testing.T) {
 }
 
 func TestEachStopsAtTheFirstError(t *testing.T) {
+	synctest.Test(t, eachStops) // which ends when every goroutine has ended
+}
+
+func eachStops(t *testing.T) {
 	s := newSite(t, 70000, 1)
-	before := runtime.NumGoroutine()
 	stop := errors.New("enough")
 	var last uint64
 	deliver := func(first uint64, _ int) error {
@@ -265,9 +268,6 @@ func TestEachStopsAtTheFirstError(t *testing.T) {
 	var outside *tiles.RangeError
 	if err := s.reader(t).Leaves(t.Context(), 0, s.size+1, nil); !errors.As(err, &outside) {
 		t.Errorf("outside: %v", err)
-	}
-	if now := runtime.NumGoroutine(); now > before {
-		t.Errorf("%d goroutines, %d before", now, before)
 	}
 }
 
