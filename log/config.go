@@ -162,7 +162,7 @@ func checkCosigners(cosigners []Cosigner) error {
 	seen := make(map[string]bool)
 	for _, c := range cosigners {
 		name := c.Name()
-		if name == "" || len(name) > 255 || !utf8.ValidString(name) || seen[name] {
+		if name == "" || !utf8.ValidString(name) || seen[name] {
 			return fmt.Errorf("%q is no name for a cosigner, or that of two", name)
 		}
 		seen[name] = true

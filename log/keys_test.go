@@ -160,7 +160,7 @@ func TestKeysThatNoLogHas(t *testing.T) {
 		t.Error("a guard was made")
 	}
 	c := w.config()
-	for _, names := range [][]string{{""}, {"a", "a"}, {"a\xff"}, {strings.Repeat("a", 256)}} {
+	for _, names := range [][]string{{""}, {"a", "a"}, {"a\xff"}} {
 		c.Cosigners = nil
 		for _, name := range names {
 			c.Cosigners = append(c.Cosigners, newPuppet(t, name))
