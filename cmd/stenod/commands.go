@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,6 +109,40 @@ func logSucceedCommand() *cobra.Command {
 		fmt.Fprintf(c.OutOrStdout(), "retired %s at size %d\n\nIn the configuration of %s:\n\n    succeeds: %s\n", p.Origin, p.Size, *successor, *out)
 		return nil
 	}
+	return c
+}
+
+func guardCommand() *cobra.Command {
+	c := group("guard", "Rebuild a guard that is lost")
+	rebuild := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Make the guard of a log that lost it, of what others know",
+		Long: "Asks all witnesses of the log for the latest checkpoint that they cosigned, and makes a guard of the largest that the log\n" +
+			"signed, there or in its archive. It refuses if there is a guard, and if the witnesses that do not answer could have made\n" +
+			"a quorum by themselves. What the log signed and nobody cosigned is forgotten.",
+		Args: cobra.NoArgs,
+	}
+	config := configFlag(rebuild)
+	quorum := rebuild.Flags().Bool("witness-quorum", false, "take it from the witnesses of the trust file")
+	rebuild.RunE = func(c *cobra.Command, _ []string) error {
+		if !*quorum {
+			return errors.New("from whom? --witness-quorum takes it from the witnesses of the trust file")
+		}
+		cfg, err := daemon.Load(*config)
+		if err != nil {
+			return err
+		}
+		r, err := daemon.RebuildGuard(c.Context(), cfg)
+		for _, line := range r.Lines {
+			fmt.Fprintln(c.OutOrStdout(), line)
+		}
+		if err != nil {
+			return fmt.Errorf("rebuilding the guard: %w", err)
+		}
+		fmt.Fprintf(c.OutOrStdout(), "rebuilt the guard of %s at size %d\n", cfg.Origin, r.Size)
+		return nil
+	}
+	c.AddCommand(rebuild)
 	return c
 }
 

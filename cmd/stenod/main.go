@@ -31,7 +31,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), logCommand(), keyCommand(), tokenCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), logCommand(), guardCommand(), keyCommand(), tokenCommand(), configCommand(), versionCommand())
 	return root.ExecuteContext(ctx)
 }
 

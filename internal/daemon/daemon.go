@@ -105,7 +105,8 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 	}
 	a, err := api.New(api.Config{
 		Recording: rec, Log: l, Tree: tree, Index: v.index, Keyring: v.keyring, Blobs: v.blobs, Tokens: tokens,
-		Health: newProbe(c, l, rec, k.trust.NeedsWitnesses()).health, Gatherer: registry, Limits: c.apiLimits(),
+		Witnessed: k.trust.NeedsWitnesses(),
+		Health:    newProbe(c, l, rec, k.trust.NeedsWitnesses()).health, Gatherer: registry, Limits: c.apiLimits(),
 		OpsAnonymous: c.Listen.Ops.Anonymous, Logger: opts.Logger, Registerer: registry,
 	})
 	if err != nil {

@@ -109,6 +109,7 @@ type server struct {
 	addrs daemon.Addrs
 	logs  *buffer
 	stop  func() error
+	fails bool // it is expected to end with an error
 }
 
 // A buffer is what a server logs.
@@ -158,7 +159,7 @@ func (d *deployment) serve() *server {
 		d.t.Fatalf("server did not start: %v", err)
 	}
 	d.t.Cleanup(func() {
-		if err := s.stop(); err != nil {
+		if err := s.stop(); err != nil && !s.fails {
 			d.t.Errorf("server ended with: %v", err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -29,7 +30,7 @@ const latestTimeout = 4 * time.Second
 type peer struct {
 	client *witness.Client
 	names  []string // of the keys in the policy
-	keys   note.Verifiers
+	keys   []note.Verifier
 }
 
 // peers are all witness servers of a log.
@@ -101,12 +102,10 @@ func (c *Config) places(t *trust.Trust) (map[string]where, error) {
 func newPeer(origin string, t *trust.Trust, at where, ws []trust.Witness) (*peer, error) {
 	p := new(peer)
 	var keys []*checkpoint.Verifier
-	var list []note.Verifier
 	for _, w := range ws {
 		p.names = append(p.names, w.Name)
-		keys, list = append(keys, w.Verifier), append(list, w.Verifier)
+		keys, p.keys = append(keys, w.Verifier), append(p.keys, w.Verifier)
 	}
-	p.keys = note.VerifierList(list...)
 	client, err := at.client()
 	if err != nil {
 		return nil, fmt.Errorf("witness %s: %w", p.name(), err)
@@ -223,17 +222,19 @@ func (ps peers) latest(ctx context.Context) []sighting {
 
 // elsewhere is log.Config.Elsewhere. An answer is a checkpoint of the log's, or that there is none. What the log did not sign
 // goes with the others, for the log to say so, and counts as silence.
-func (ps peers) elsewhere(ctx context.Context) (notes [][]byte, enough bool) {
+func (ps peers) elsewhere(ctx context.Context, logger *slog.Logger) (notes [][]byte, enough bool) {
 	answered := map[string]bool{}
 	for _, s := range ps.latest(ctx) {
 		if s.note != nil {
 			notes = append(notes, s.note)
 			_, s.err = note.Open(s.note, note.VerifierList(logVerifiers(ps.trust)...))
 		}
-		if s.err == nil {
-			for _, n := range s.peer.names {
-				answered[n] = true
-			}
+		if s.err != nil {
+			logger.Warn("witness does not say what it saw of this log", "witness", s.peer.name(), "error", s.err)
+			continue
+		}
+		for _, n := range s.peer.names {
+			answered[n] = true
 		}
 	}
 	return notes, ps.enough(answered)
