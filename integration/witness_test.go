@@ -25,8 +25,9 @@ import (
 // A witnessed is a deployment whose log needs two of three witnesses: torchwood's, transparency-dev's and ours.
 type witnessed struct {
 	*deployment
-	lite, omni, steno *peers.Witness
-	theirs            torchwood.Policy
+	lite, omni *peers.Witness
+	steno      *peers.StenoWitness
+	theirs     torchwood.Policy
 }
 
 // deployWitnessed creates a log, tells the witnesses its key, and pins them in a second version of its trust file.
@@ -37,7 +38,7 @@ func deployWitnessed(t *testing.T) *witnessed {
 	d.omni = peers.StartOmniwitness(t, "omni.example.com", d.trust.Log)
 	d.steno = peers.StartSteno(t, peers.BuildSteno(t), "steno.example.com", []string{"ed25519"}, d.trust.Log)
 	policy := fmt.Sprintf("log %s\n", d.trust.Log)
-	for name, w := range map[string]*peers.Witness{"lite": d.lite, "omni": d.omni, "steno": d.steno} {
+	for name, w := range map[string]*peers.Witness{"lite": d.lite, "omni": d.omni, "steno": &d.steno.Witness} {
 		policy += fmt.Sprintf("witness %s %s %s\n", name, w.VKeys[0], w.URL) // their Ed25519 keys: torchwood reads no others
 	}
 	policy += "group two 2 lite omni steno\nquorum two\n"
@@ -167,7 +168,7 @@ func TestWitnesses_postQuantum(t *testing.T) {
 	steno := peers.StartSteno(t, peers.BuildSteno(t), "steno.example.com", []string{"ed25519", "ml-dsa-44"}, d.trust.Log, logPQ)
 	policy := fmt.Sprintf("log %s\nlog %s\n", d.trust.Log, logPQ)
 	vkeys := []string{d.trust.Log, logPQ}
-	for name, w := range map[string]*peers.Witness{"omni": omni, "steno": steno} {
+	for name, w := range map[string]*peers.Witness{"omni": omni, "steno": &steno.Witness} {
 		policy += fmt.Sprintf("witness %[1]s %[2]s %[4]s\nwitness %[1]s-pq %[3]s %[4]s\ngroup %[1]s-any any %[1]s %[1]s-pq\n", name, w.VKeys[0], w.VKeys[1], w.URL)
 		vkeys = append(vkeys, w.VKeys...)
 	}
