@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,7 +101,7 @@ Without one, the witness must not be running. No log is ever removed.`,
 			return whileRunning(err, "set logs in the configuration to a file; or end the witness first")
 		}
 		if err := appendList(cfg.Logs, lines); err != nil {
-			return fmt.Errorf("adding to the list: %w; way out: add to %s: %s", err, cfg.Logs, lines)
+			return fmt.Errorf("adding to the list: %w; way out: add to %s: %s", err, cfg.Logs, strings.TrimSpace(lines))
 		}
 		if running {
 			say(c.OutOrStdout(), "listed %s; the witness is running, and reads the list on SIGHUP", origin)
