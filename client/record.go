@@ -156,10 +156,11 @@ func (r *Reader) prove(ctx context.Context, c trust.Checkpoint, leaves []Recorde
 }
 
 func (s *SessionRecord) add(t *trust.Trust, x Recorded) error {
-	if err := t.VerifyReceived(x.Entry); err != nil {
+	// What is proven is proven under a checkpoint with the quorum.
+	if err := t.VerifyReceivedAt(x.Entry, x.Index, x.Proven); err != nil {
 		return err
 	}
-	anchors := t.Anchors()
+	anchors := t.AnchorsAt(x.Index, x.Proven)
 	if x.Entry.Track == entry.SystemTrack {
 		return s.addMention(anchors, x)
 	}
@@ -173,9 +174,12 @@ func (s *SessionRecord) add(t *trust.Trust, x Recorded) error {
 			return err
 		}
 		s.Tracks = append(s.Tracks, TrackRecord{*track, []Recorded{x}})
-		return nil
+		return t.CheckRecorder(track.Enrolment.RecorderKey, x.Index, x.Proven)
 	}
 	track := &s.Tracks[i]
+	if err := t.CheckRecorder(track.Enrolment.RecorderKey, x.Index, x.Proven); err != nil {
+		return err
+	}
 	if x.Entry.Seq < track.Next {
 		return track.repeated(x)
 	}
@@ -212,7 +216,7 @@ func (s *SessionRecord) addMention(a entry.Anchors, x Recorded) error {
 	}
 	v, err := a.System.Verifier(x.Entry.Recorder.Name, x.Entry.Recorder.Hash)
 	if err != nil {
-		return errors.New("it is signed by no known system key")
+		return fmt.Errorf("it is signed by no system key that counts here: %w", err)
 	}
 	if err := x.Entry.VerifyRecorder(v); err != nil {
 		return err

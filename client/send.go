@@ -10,6 +10,7 @@ import (
 	"github.com/stenolog/steno/api/wire"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/log/tiles"
+	"github.com/stenolog/steno/trust"
 )
 
 // Bounds of one request. The first entry goes whatever its size.
@@ -163,6 +164,9 @@ func (t *Track) receipts(items []*item, subs []wire.Submitted, receipts []wire.R
 	leaves := make([]tiles.Hash, len(receipts))
 	for i, rc := range receipts {
 		leaf, err := t.checkReceipt(items[i], subs[i].Entry, rc)
+		if window := new(trust.WindowError); errors.As(err, &window) {
+			return fmt.Errorf("receipt for %s from %d: %w", t.id(), items[i].seq, err) // the log or we may have the older keys
+		}
 		if err != nil {
 			answer, _ := json.Marshal(rc) // strings and numbers: it can't fail
 			return &ReceiptError{t.session, t.name, items[i].seq, subs[i].Entry, answer, err}
@@ -227,7 +231,8 @@ func (t *Track) checkReceipt(it *item, submission []byte, rc wire.Receipt) (tile
 	if err != nil {
 		return tiles.Hash{}, err
 	}
-	if err := t.r.cfg.Trust.VerifyReceived(e); err != nil {
+	// That witnesses see it is what it is kept for: here it counts as if they had.
+	if err := t.r.cfg.Trust.VerifyReceivedAt(e, rc.Index, true); err != nil {
 		return tiles.Hash{}, err
 	}
 	return tiles.LeafHash(leaf), nil
