@@ -70,9 +70,9 @@ var writableCode = regexp.MustCompile(`mmap\([^)]*(PROT_WRITE\|PROT_EXEC|PROT_EX
 func TestWritableCode(t *testing.T) {
 	for line, want := range map[string]bool{
 		"7 mmap(NULL, 4096, PROT_READ|PROT_WRITE|PROT_EXEC, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f": true,
-		"7 mprotect(0xc000, 4096, PROT_READ|PROT_EXEC) = 0":                                          true,
-		"7 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 8, 0) = 0x7f":                          false,
-		"7 mprotect(0xc000, 4096, PROT_NONE) = 0":                                                    false,
+		"7 mprotect(0xc000, 4096, PROT_READ|PROT_EXEC) = 0":                                           true,
+		"7 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 8, 0) = 0x7f":                           false,
+		"7 mprotect(0xc000, 4096, PROT_NONE) = 0":                                                     false,
 	} {
 		if got := writableCode.MatchString(line); got != want {
 			t.Errorf("%s: %t", line, got)
