@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"trust": makeTrust, "start": startServer, "stop": stopServer, "get": get, "setup-log": setupLog,
+			"witnesses": runWitnesses, "halt": haltWitness, "await": await,
 		},
 	})
 }

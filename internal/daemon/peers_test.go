@@ -19,6 +19,7 @@ import (
 
 // What can't work is refused when the files are read, and by name.
 func TestWitnesses_refusedAtLoad(t *testing.T) {
+	g := deployGuarded(t, 3, 2)
 	for name, x := range map[string]struct {
 		change func(g *guarded)
 		says   string // "" if it is taken
@@ -39,15 +40,19 @@ func TestWitnesses_refusedAtLoad(t *testing.T) {
 		"authorities of something": {func(g *guarded) { g.config.Witnesses[0].CA = g.config.Trust }, "has no certificate"},
 		"no such certificate":      {func(g *guarded) { g.config.Witnesses[0].TLS = daemon.TLS{Certificate: "x", Key: "y"} }, "tls: "},
 		"another log's key": {func(g *guarded) {
-			g.otherKey(daemon.KeyLog)
+			must(daemon.GenerateKey(daemon.KeyLog, origin, g.path("other.key")))
 			g.config.Keys.Log = append(g.config.Keys.Log, g.path("other.key"))
 		}, "is no log key of the trust file"},
 		"a key of another kind":          {func(g *guarded) { g.config.Keys.LogMLDSA = g.config.Keys.Log }, "cosignature-ml-dsa-44 is needed"},
 		"a post-quantum key in keys.log": {func(g *guarded) { g.config.Keys.Log = daemon.Files{g.path("log-ml-dsa.key")} }, "ed25519 is needed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := deployGuarded(t, 3, 2)
-			x.change(g)
+			g := *g
+			g.deployment = &deployment{t: t, dir: g.dir, config: g.config}
+			g.config.Dir, g.config.Guard = t.TempDir(), t.TempDir()+"/guard.db"
+			g.config.Witnesses, g.config.Keys.Log = slices.Clone(g.config.Witnesses), slices.Clone(g.config.Keys.Log)
+			g.quorum(2)
+			x.change(&g)
 			err := daemon.CheckFiles(g.config)
 			if x.says == "" && err != nil || x.says != "" && (err == nil || !strings.Contains(err.Error(), x.says)) {
 				t.Errorf("got %v, want %q", err, x.says)
@@ -64,10 +69,6 @@ func (g *guarded) logs() []string {
 }
 
 func (g *guarded) quorum(n int) { g.writeTrust(g.logs(), n, func(*trust.Config) {}) }
-
-func (g *guarded) otherKey(kind string) {
-	must(daemon.GenerateKey(kind, origin, g.path("other.key")))
-}
 
 // A requirement of the trust file is seen at the start, not on its day.
 func TestWitnesses_requiredKeyIsMissing(t *testing.T) {
@@ -130,6 +131,7 @@ func TestWitnesses_noProxy(t *testing.T) {
 
 // The log notes the trust file and what it says of keys, once, and what has changed of it.
 func TestKeysAreNoted(t *testing.T) {
+	t.Parallel()
 	g := deployGuarded(t, 2, 1)
 	s := g.serveNew()
 	tr := s.trust()
@@ -209,6 +211,7 @@ func (s *server) each(f func(v any)) {
 
 // A log key rotates: both sign, then the new one alone. What the old one signed stays good.
 func TestLogKeyRotates(t *testing.T) {
+	t.Parallel()
 	g := deployGuarded(t, 2, 2)
 	s := g.serveNew()
 	old := g.logs()[0]
