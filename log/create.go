@@ -126,7 +126,7 @@ func Retire(ctx context.Context, c RetireConfig) (Predecessor, error) {
 	if err != nil {
 		return Predecessor{}, err
 	}
-	mark := retired{c.Successor, last.Note}.state(c.Origin, last.Size)
+	mark := retired{c.Successor, last.Note}.state(c.Origin, last.Size+1) // a guard takes no other root at its size
 	if missing {
 		err = c.Guard.Create(ctx, mark)
 	} else {

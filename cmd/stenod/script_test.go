@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"trust": makeTrust, "start": startServer, "stop": stopServer, "get": get, "setup-log": setupLog,
+			"trust": makeTrust, "start": startServer, "finish": stopServer, "get": get, "setup-log": setupLog,
 			"witnesses": runWitnesses, "halt": haltWitness, "await": await,
 		},
 	})
@@ -67,7 +67,7 @@ type running struct {
 	addrs map[string]string
 }
 
-// start NAME runs "stenod serve" until it says that it is ready; stop NAME ends it and demands exit 0.
+// start NAME runs "stenod serve" until it says that it is ready; finish NAME ends it and demands exit 0 (stop would end the script).
 func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	exe, err := exec.LookPath("stenod")
 	if err != nil { // testscript puts it into the script's PATH
