@@ -301,6 +301,19 @@ func TestWitnesses_allAwayAtTheStart(t *testing.T) {
 	eventually(t, "it heals", func() bool { size, ok := s.checkpoint(); return ok && size > rc.Index })
 }
 
+// What a witness shows that the log did not sign is no answer: a liar must not speak in the place of those who saw more.
+func TestROLLBACK_rubbishIsSilence(t *testing.T) {
+	t.Parallel()
+	g := deployGuarded(t, 3, 2)
+	g.liar(0, g.unsigned())
+	g.dogs[1].stop()
+	s := g.serveNew()
+	eventually(t, "it is asked twice", func() bool { return g.dogs[2].shown.Load() >= 4 }) // Init does not ask, a start does twice
+	if _, checks := s.checks("/healthz"); !strings.Contains(checks["quorum"].Detail, "waiting for witnesses") {
+		t.Errorf("a liar and one witness are enough: %+v", checks["quorum"])
+	}
+}
+
 // copyOf is an old copy of the whole log machine, guard included.
 func (g *guarded) copyOf() (restore func()) {
 	g.t.Helper()
