@@ -101,7 +101,7 @@ func (p *publisher) answer(a cosigned) {
 		s.size = max(s.size, a.round.Size)
 		a.round.answered[a.cosigner] = true
 		if a.round == p.round {
-			p.l.sign(a.round)
+			p.l.announce(a.round)
 		}
 		p.publish(a.round)
 		if a.round != p.round { // it answered for an older one; let it go on with the present one

@@ -162,15 +162,15 @@ func (p *publisher) newRound(h treeHead, msg []byte) *round {
 	}
 	covered := l.shownNote != nil && l.shown.Size >= h.Size
 	l.mu.Unlock()
-	l.sign(r)
+	l.announce(r)
 	if p.pending.IsZero() && !covered {
 		p.pending = time.Now()
 	}
 	return r
 }
 
-// sign makes known what the log has signed, and wakes whoever waits for that.
-func (l *Log) sign(r *round) {
+// announce makes known what the log has signed, and wakes whoever waits for that.
+func (l *Log) announce(r *round) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	grown := r.Size > l.signed.Size
