@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,6 +268,38 @@ func TestRateIsPerLogAndSpentBySignaturesOnly(t *testing.T) {
 	w.clock.pass(2 * time.Second)
 	w.want(200, r)
 	w.want(429, r)
+}
+
+// A checkpoint that is overtaken on its way out is answered, and does not come back as the latest.
+func TestOvertakenCheckpointIsNotShownAsLatest(t *testing.T) {
+	l := newTestLog(t, origin, checkpoint.Ed25519)
+	w := newWorld(t, nil, l)
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	w.witness.SetCrash(func(point string) {
+		if point == "promised" && first.CompareAndSwap(false, true) {
+			close(reached)
+			<-goOn
+		}
+	})
+	tr := new(testTree).growTo(t, 3, "leaf")
+	slow := l.request(t, tr, 0)
+	answer := make(chan reply)
+	go func() {
+		got, _ := send("POST", w.server.URL+witness.PathAddCheckpoint, slow.Marshal())
+		answer <- got
+	}()
+	<-reached
+	w.want(200, l.request(t, tr.growTo(t, 5, "leaf"), 3))
+	latest := w.latest(origin)
+	close(goOn)
+	if got := <-answer; got.status != 200 || w.cosigned(slow, got) != 2 {
+		t.Errorf("the slow one is answered %d %q", got.status, got.body)
+	}
+	if now := w.latest(origin); now.body != latest.body || !strings.Contains(now.body, "\n5\n") {
+		t.Errorf("shows %q after %q", now.body, latest.body)
+	}
+	w.restart()
 }
 
 func TestCloseAnswersWhatItTook(t *testing.T) {

@@ -121,16 +121,7 @@ func TestONEHISTORY_kill(t *testing.T) {
 	}
 	l := newTestLog(t, origin, checkpoint.Ed25519)
 	dirs := newDirs(t)
-	s, err := witness.OpenStore(dirs[0], dirs[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.AddLog(t.Context(), l.vkeys); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addLog(t, dirs, l)
 	seen := make(map[int64][32]byte) // what was cosigned, as far as anybody saw
 	ask := func(c *child, tr *testTree, old int64) reply {
 		r := l.request(t, tr, old)

@@ -351,3 +351,18 @@ func (w *world) evidence() (out []witness.Evidence) {
 	}
 	return out
 }
+
+// addLog adds a log to a store that is not open.
+func addLog(t *testing.T, dirs [2]string, l *testLog) {
+	t.Helper()
+	s, err := witness.OpenStore(dirs[0], dirs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddLog(t.Context(), l.vkeys); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
