@@ -25,10 +25,10 @@ func TestAReceiptOutsideItsKeysWindowDoesNotCount(t *testing.T) {
 	cfg.Alarm = func(err error) { t.Error(err) }
 	rec := newRecorder(t, cfg)
 	main := open(t, rec)
-	if _, err := main.Record(within(t, 5*time.Second), remark("the last one")); err != nil {
+	if _, err := main.Record(within(t, 5*time.Second), remark("last")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := main.Record(within(t, 300*time.Millisecond), remark("one too many"))
+	_, err := main.Record(within(t, 300*time.Millisecond), remark("over"))
 	var pending *client.PendingError
 	var window *trust.WindowError
 	if !errors.As(err, &pending) || !errors.As(pending.LastSend, &window) {

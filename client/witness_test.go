@@ -249,7 +249,7 @@ func TestALostQuorumDoesNotFillTheSpool(t *testing.T) {
 		rewrite(s)
 		s.away = 0
 	})
-	main.Spool(remark("something to look for")) // whether there is room for it or not
+	main.Spool(remark("more")) // whether there is room for it or not
 	eventually(t, "the fork is found", func() bool {
 		err, _ := alarm.Load().(error)
 		fork := new(client.ForkError)
