@@ -122,7 +122,7 @@ func recordMCP(ctx context.Context, dir string, f recordFlags, command []string,
 		say(io.err, "%s", err)
 		code = max(code, exitFailure)
 	} else {
-		say(io.err, "session %s: everything is in the log", track.Session())
+		say(io.err, "session %s: %s", track.Session(), inTheLog(rec.Unsent()))
 	}
 	if ended != nil {
 		say(io.err, "%s", ended)
@@ -166,6 +166,16 @@ func finish(ctx context.Context, limit time.Duration, rec *client.Recorder, trac
 	return andClosing(err, rec.Close(ctx))
 }
 
+// inTheLog says how far a session got that the log has acknowledged.
+func inTheLog(left []client.SpooledTrack) string {
+	for _, t := range left {
+		if len(t.Entries) > 0 {
+			return "everything is in the log, and its witnesses have not seen all of it yet; the next steno record looks again"
+		}
+	}
+	return "everything is in the log"
+}
+
 // andClosing says once that something waits in the spool.
 func andClosing(err, closing error) error {
 	if errors.Is(err, client.ErrPending) && errors.Is(closing, client.ErrPending) {
@@ -187,7 +197,8 @@ func outcomeOf(code int) entry.ID {
 	return "failed"
 }
 
-// newRecorder takes the first spool that no other recorder uses. What an earlier one left in it is sent on the way.
+// newRecorder takes the first spool that no other recorder uses. What an earlier one left in it is sent on the way. What any
+// of them caught the log at counts for all.
 func newRecorder(dir string, logger *slog.Logger) (*client.Recorder, error) {
 	c, err := readClientConfig(dir)
 	if err != nil {
@@ -197,8 +208,14 @@ func newRecorder(dir string, logger *slog.Logger) (*client.Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
+	spool := func(i int) string { return filepath.Join(c.path(c.Recorder.Spool), fmt.Sprintf("%02d", i)) }
 	for i := range maxSpools {
-		cfg.Dir = filepath.Join(c.path(c.Recorder.Spool), fmt.Sprintf("%02d", i))
+		if err := client.Distrusted(spool(i)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range maxSpools {
+		cfg.Dir = spool(i)
 		rec, err := client.New(cfg)
 		if !errors.Is(err, client.ErrSpoolLocked) {
 			return rec, err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -122,5 +123,33 @@ func TestFAILCLOSED_logGoesAwayAndComesBack(t *testing.T) {
 	mustSay(t, told.String(), "tool greet", "tool success", "action.reject")
 	if strings.Contains(told.String(), "tool failure") {
 		t.Errorf("the call that was refused has a result:\n%s", told.String())
+	}
+}
+
+// What one recorder caught the log at stops all that record with it from this machine, until somebody moves it away.
+func TestFAILCLOSED_aForkFoundByOneRecorderStopsAll(t *testing.T) {
+	up := startUp(t, filepath.Join(t.TempDir(), "d"))
+	c, err := readClientConfig(up.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := filepath.Join(c.path(c.Recorder.Spool), "07", "fork-0badf00d.fork")
+	if err := os.MkdirAll(filepath.Dir(found), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(found, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	args := []string{"record", "mcp", "--dir", up.dir, "--agent", "acme/coder", "--privilege", "production-write", "--purpose", "x", "--", "mcpserver"}
+	if code := run(t.Context(), args, streams{strings.NewReader(""), &said, &said}); code != exitFailure {
+		t.Fatalf("exit code %d: %s", code, said.String())
+	}
+	mustSay(t, said.String(), "nothing was started", found, "move it away")
+	if err := os.Remove(found); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := startRecording(t, up.dir).end(t); err != nil {
+		t.Fatalf("%v: %s", err, said)
 	}
 }

@@ -60,7 +60,7 @@ func readStory(ctx context.Context, dir, id, identity string) (story, error) {
 	if err != nil {
 		return story{}, err
 	}
-	s := story{Proven: evidence.CheckpointInfo{Size: rec.Checkpoint.Size, Root: rec.Checkpoint.Root}}
+	s := story{Proven: evidence.CheckpointInfoOf(r.trust, rec.Checkpoint)}
 	if s.Session, err = judge(r.trust, rec); err != nil {
 		return story{}, err
 	}
@@ -96,7 +96,7 @@ func leavesOf(rec *client.SessionRecord) []leaf {
 
 // judge draws the verdict as the verifier of an export does.
 func judge(t *trust.Trust, rec *client.SessionRecord) (evidence.SessionReport, error) {
-	s := evidence.NewSession(t, rec.Session)
+	s := evidence.Keys{Trust: t, Witnessed: rec.Checkpoint.Witnessed}.Session(rec.Session)
 	for _, x := range rec.Recorded() {
 		if x.Entry.Track != entry.SystemTrack {
 			s.Add(x.Index, x.Entry)
