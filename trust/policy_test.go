@@ -136,6 +136,7 @@ func policyVectors(w *world) []policyVector {
 		bad("upper-case key ID", "vkeys have lower-case hex", "one spelling", log+"witness w1 "+id[0]+"+"+strings.ToUpper(id[1])+"+"+strings.Join(id[2:], "+")+"\nquorum w1\n"),
 		bad("key ID of another key", "it is that of name and key", "does not match", log+"witness w1 "+id[0]+"+00000001+"+strings.Join(id[2:], "+")+"\nquorum w1\n"),
 		bad("key that is no point of use", "a point of small order: anybody signs by it", "small order", log+"witness w "+vkey("w", "\x04", append([]byte{1}, make([]byte, 31)...))+"\nquorum w\n"),
+		bad("comment behind a keyword", "a comment begins a line", "begins with none", log+"quorum#w1\nquorum none\n"),
 		bad("unknown line", "", "begins with none", log+"witnesses w1\nquorum none\n"),
 		bad("upper-case line", "", "begins with none", log+"Quorum none\n"),
 		bad("carriage returns", "0x0D is not allowed", "0x0d", strings.ReplaceAll(log+"quorum none\n", "\n", "\r\n")),
