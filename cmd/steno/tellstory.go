@@ -53,7 +53,11 @@ func (t *teller) head(s story) {
 		t.line("track      %s: %s events, %s (%s), signed by the %s with key %s", track.Track, track.Events, track.Vantage, track.Capture,
 			track.SignedBy, track.Recorder)
 	}
-	t.line("proven     under the log's checkpoint of size %s", s.Proven.Size)
+	seen := ""
+	for i, c := range s.Proven.Cosigned {
+		seen += []string{", cosigned by ", ", "}[min(i, 1)] + c.Witness
+	}
+	t.line("proven     under the log's checkpoint of size %s%s", s.Proven.Size, seen)
 }
 
 func orNone(s string) string {
