@@ -24,8 +24,8 @@ type system struct {
 	early  map[uint64]arrival // entries that a failed append has left ahead of their predecessors
 	last   []byte
 	lastAt uint64
-	ended  []ending // of incarnations that did not close in good order
-	past   bool     // the key counted no more somewhere in this incarnation, which was told
+	ended  []ending         // of incarnations that did not close in good order
+	told   evidence.Outcome // what was found last of where this incarnation's key counts
 	keys   keyWords
 }
 
@@ -101,7 +101,7 @@ func (s *system) extend(r *read) {
 		s.f.a.find(*failed(evidence.CheckSystem, r.index, r.entry, err))
 		return
 	}
-	if s.f.a.windowed && !s.past {
+	if s.f.a.windowed {
 		_, err := s.f.a.keys.System(r.entry, r.index)
 		s.outside(r, err)
 	}
@@ -116,12 +116,15 @@ func (s *system) extend(r *read) {
 	}
 }
 
-// outside notes that the log has signed with a key that does not count in this place. What it says is followed all the same,
-// or the one finding would become many.
+// outside notes that the log has signed with a key that does not count in this place, once. What it says is followed all the
+// same, or the one finding would become many.
 func (s *system) outside(r *read, err error) {
-	if err != nil {
-		s.past = true
-		s.f.a.find(*s.f.a.refused(evidence.CheckSystem, r.index, r.entry, err))
+	if err == nil {
+		return
+	}
+	if f := s.f.a.refused(evidence.CheckSystem, r.index, r.entry, err); f.Outcome != s.told {
+		s.told = f.Outcome
+		s.f.a.find(*f)
 	}
 }
 
@@ -178,8 +181,8 @@ func (s *system) open(r *read) {
 	if s.chain != nil && !s.chain.Closed {
 		s.ended = append(s.ended, ending{s.lastAt, r.index})
 	}
-	s.past = false
-	if s.outside(r, outside); !s.past {
+	s.told = ""
+	if s.outside(r, outside); outside == nil {
 		s.f.passed[evidence.CheckSystem]++
 	}
 	s.f.a.counts.SystemSessions++

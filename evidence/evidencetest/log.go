@@ -121,11 +121,22 @@ func (l *Log) reader() tlog.HashReader {
 	})
 }
 
-// Say appends an entry of the system session.
+// Say appends an event of the system session.
 func (l *Log) Say(typ entry.Type, v any) (index uint64) {
 	l.t.Helper()
-	built := Must(l.system.Build(recorder.Event{Type: typ, Time: l.now, Build: func(recorder.Seal) (any, error) { return v, nil }}))(l.t)
-	return l.Append(built[0].Submission)
+	return l.SayAll(recorder.Plain(typ, v))
+}
+
+// SayAll appends events of the system session, and returns the index of the last entry.
+func (l *Log) SayAll(events ...recorder.Event) (index uint64) {
+	l.t.Helper()
+	for i := range events {
+		events[i].Time = l.now
+	}
+	for _, b := range Must(l.system.Build(events...))(l.t) {
+		index = l.Append(b.Submission)
+	}
+	return index
 }
 
 // Checkpoint is the head of the log as it is, signed and cosigned.
