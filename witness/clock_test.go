@@ -78,15 +78,20 @@ func TestClockThatCantBeBelieved(t *testing.T) {
 				}
 				return
 			}
-			if got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"code":"clock"`) {
-				t.Errorf("problem %s", got.body)
-			}
-			// Nothing of it is kept: what is refused elsewhere is refused as always, and nothing was promised.
-			w.want(409, l.request(t, new(testTree).growTo(t, 7, "leaf"), 0))
-			if logs, err := w.store.Logs(t.Context()); err != nil || logs[0].Size != 5 {
-				t.Errorf("%+v, %v", logs, err)
-			}
+			checkClockRefusal(t, w, l, got)
 		})
+	}
+}
+
+// checkClockRefusal checks that nothing was promised at size 5, and what is refused anyhow still is.
+func checkClockRefusal(t *testing.T, w *world, l *testLog, got reply) {
+	t.Helper()
+	if got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"code":"clock"`) {
+		t.Errorf("problem %s", got.body)
+	}
+	w.want(409, l.request(t, new(testTree).growTo(t, 7, "leaf"), 0))
+	if logs, err := w.store.Logs(t.Context()); err != nil || logs[0].Size != 5 {
+		t.Errorf("%+v, %v", logs, err)
 	}
 }
 

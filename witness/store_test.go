@@ -126,7 +126,12 @@ func TestONEHISTORY_restoredStateIsRefused(t *testing.T) {
 		copyFile(t, copies[test.published][1], published)
 		t.Run(test.state+" under "+test.published, func(t *testing.T) { refused(t, w.dirs, witness.ErrBehind, test.words) })
 	}
-	// Published behind state is what a crash leaves, except for a log that it does not know.
+	t.Run("published is old", func(t *testing.T) { oldPublished(t, w, copies, l, tr) })
+}
+
+// oldPublished checks that published behind state is what a crash leaves, except for a log that it does not know.
+func oldPublished(t *testing.T, w *world, copies map[string][2]string, l *testLog, tr *testTree) {
+	state, published := filepath.Join(w.dirs[0], "state.db"), filepath.Join(w.dirs[1], "published.db")
 	copyFile(t, copies["size 9"][0], state)
 	copyFile(t, copies["empty"][1], published)
 	refused(t, w.dirs, nil, "old copy")
