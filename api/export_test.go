@@ -1,14 +1,17 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stenolog/steno/access"
+	"github.com/stenolog/steno/api/wire"
 )
 
 // Kind is a line of the table.
@@ -53,3 +56,9 @@ func Routes() []string {
 
 // Accepts is accepts.
 var Accepts = accepts
+
+// Raise is raise, of a server with witnesses.
+func Raise(l Log, receipts []wire.Receipt, want wire.Level) {
+	a := &API{Config: Config{Log: l, Witnessed: true, Limits: Limits{MaxWait: time.Millisecond}}}
+	a.raise(context.Background(), receipts, want)
+}
