@@ -57,8 +57,8 @@ func Routes() []string {
 // Accepts is accepts.
 var Accepts = accepts
 
-// Raise is raise, of a server with witnesses.
-func Raise(l Log, receipts []wire.Receipt, want wire.Level) {
-	a := &API{Config: Config{Log: l, Witnessed: true, Limits: Limits{MaxWait: time.Millisecond}}}
+// Raise is raise.
+func Raise(l Log, witnessed bool, receipts []wire.Receipt, want wire.Level) {
+	a := &API{Config: Config{Log: l, Witnessed: witnessed, Limits: Limits{MaxWait: time.Millisecond}}}
 	a.raise(context.Background(), receipts, want)
 }

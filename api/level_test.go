@@ -73,7 +73,7 @@ func (p *published) openLog(t *testing.T) {
 	if err := posix.CreateTree(ctx, filepath.Join(dir, "tree")); err != nil {
 		t.Fatal(err)
 	}
-	tree := must(posix.OpenTree(ctx, posix.TreeConfig{Dir: filepath.Join(dir, "tree")}))
+	tree := must(posix.OpenTree(ctx, posix.TreeConfig{Dir: filepath.Join(dir, "tree"), CheckpointInterval: 100 * time.Millisecond}))
 	guard := must(sqlite.CreateGuard(filepath.Join(t.TempDir(), "guard.db")))
 	archive := must(posix.OpenArchive(filepath.Join(dir, "archive")))
 	if err := log.Create(ctx, log.CreateConfig{Origin: origin, Signers: signers, Verifiers: verifiers, Tree: tree, Guard: guard, Archive: archive}); err != nil {
@@ -174,8 +174,24 @@ func TestLevels_noCheckpointInTime(t *testing.T) {
 	p.log.Stop(context.DeadlineExceeded)
 	a := []wire.Receipt{{Index: 7, Level: wire.Durable}}
 	for _, level := range []wire.Level{wire.Integrated, wire.Witnessed} {
-		if api.Raise(p.log, a, level); a[0].Level != wire.Durable || a[0].Checkpoint != "" {
+		if api.Raise(p.log, true, a, level); a[0].Level != wire.Durable || a[0].Checkpoint != "" {
 			t.Errorf("asked for %s: %+v", level, a[0])
+		}
+	}
+}
+
+// Where policy has no witnesses, nothing that is published is called witnessed.
+func TestLevels_withoutWitnesses(t *testing.T) {
+	p := newPublished(t, false)
+	p.quorum.Store(true)
+	rc := p.record(t, "integrated", "leaf 0")
+	if _, err := p.log.WaitCovered(t.Context(), rc.Index); err != nil {
+		t.Fatal(err)
+	}
+	for witnessed, want := range map[bool]wire.Level{false: wire.Integrated, true: wire.Witnessed} {
+		a := []wire.Receipt{rc}
+		if api.Raise(p.log, witnessed, a, wire.Integrated); a[0].Level != want {
+			t.Errorf("witnesses %v: level %s", witnessed, a[0].Level)
 		}
 	}
 }
