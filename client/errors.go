@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stenolog/steno/api/wire"
@@ -176,6 +177,9 @@ type DistrustedError struct {
 
 func (e *DistrustedError) Error() string {
 	s := fmt.Sprintf("%v: evidence is in %s; to record with this log again, have it examined and move it away", ErrDistrusted, e.Evidence)
+	if strings.HasSuffix(e.Evidence, forkSuffix) {
+		s += " (steno trust fork judges it)"
+	}
 	if e.Cause != nil {
 		s += fmt.Sprintf(": %v", e.Cause)
 	}

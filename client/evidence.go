@@ -16,6 +16,8 @@ import (
 
 const (
 	evidenceName = "evidence"
+	forkPrefix   = "fork-"
+	forkSuffix   = ".fork"
 	maxForks     = 16 // more add nothing to what the first proves
 )
 
@@ -52,7 +54,7 @@ func evidence(err error) (kind string, files map[string][]byte) {
 func keepFork(dir string, f *ForkError) (string, error) {
 	b := f.Fork().Marshal()
 	sum := sha256.Sum256(b)
-	path := filepath.Join(dir, fmt.Sprintf("fork-%x.fork", sum[:4]))
+	path := filepath.Join(dir, fmt.Sprintf("%s%x%s", forkPrefix, sum[:4], forkSuffix))
 	have, err := forksIn(dir)
 	if err == nil && len(have) >= maxForks {
 		return have[0], nil
@@ -73,7 +75,7 @@ func forksIn(dir string) (found []string, err error) {
 		return nil, fmt.Errorf("looking for fork files: %w", err)
 	}
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), "fork-") && strings.HasSuffix(f.Name(), ".fork") {
+		if strings.HasPrefix(f.Name(), forkPrefix) && strings.HasSuffix(f.Name(), forkSuffix) {
 			found = append(found, filepath.Join(dir, f.Name()))
 		}
 	}
