@@ -178,18 +178,23 @@ func (r *Report) Text(w io.Writer) error {
 	return nil
 }
 
-// Open gets the checkpoint that a log publishes, verifies its signature, and makes the Config of an audit. Whether it has the
-// quorum, the report says.
+// Open gets the checkpoint that a log publishes, and makes the Config of an audit under it.
 func Open(ctx context.Context, t *trust.Trust, fetch tiles.Fetch) (Config, error) {
 	note, err := fetch(ctx, "checkpoint")
 	if err != nil {
 		return Config{}, fmt.Errorf("getting the checkpoint: %w", err)
 	}
+	return Under(t, note, tiles.FromFetch(fetch))
+}
+
+// Under makes the Config of an audit of the tree that a checkpoint is of. The log's signature must hold; whether the
+// checkpoint has the quorum, the report says.
+func Under(t *trust.Trust, note []byte, source tiles.Source) (Config, error) {
 	cp, err := t.OpenCheckpoint(note)
 	if err != nil && (evidence.Keys{Trust: t}).Outcome(err) == evidence.Failed {
 		return Config{}, err
 	}
-	return Config{Trust: t, Checkpoint: cp, Source: tiles.FromFetch(fetch)}, nil
+	return Config{Trust: t, Checkpoint: cp, Source: source}, nil
 }
 
 // Dir fetches from a directory in the shape of tlog-tiles. The caller closes root when the audit is done.

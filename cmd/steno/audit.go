@@ -14,7 +14,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/stenolog/steno/audit"
+	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/trust"
 )
 
@@ -33,7 +35,8 @@ func newAudit(asked bool) *cobra.Command {
 the shape of tlog-tiles. With --quick the signatures between the first and the last of a track are left to the chain that
 carries the last one over them.
 
-exit codes: 0 nothing is wrong, 1 something is, 2 nothing could be judged`,
+exit codes: 0 nothing is wrong, 1 something is, 2 nothing could be judged, 3 nothing is wrong, but the log's checkpoint lacks
+the quorum of witnesses that the trust file demands`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			return f.unusable(cmd, exactly(1, "one URL or directory is needed")(cmd, args))
 		},
@@ -143,7 +146,14 @@ func (f auditFlags) overHTTP(ctx context.Context, t *trust.Trust, dir, where str
 	if err != nil {
 		return audit.Config{}, err
 	}
-	cfg, err := audit.Open(ctx, t, r.Fetch)
+	// Both have their place in the report: that the quorum is missing, and that a key does not count without it.
+	cp, err := r.Checkpoint(ctx)
+	var quorum *client.QuorumError
+	var window *trust.WindowError
+	if err != nil && !errors.As(err, &quorum) && !errors.As(err, &window) {
+		return audit.Config{}, fmt.Errorf("%s: %w", where, err)
+	}
+	cfg, err := audit.Under(t, cp.Note, tiles.FromFetch(r.Fetch))
 	if err != nil {
 		return cfg, fmt.Errorf("%s: %w", where, err)
 	}

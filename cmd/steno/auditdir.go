@@ -48,11 +48,11 @@ func auditDir(ctx context.Context, t *trust.Trust, dir string) (cfg audit.Config
 	if err != nil {
 		return cfg, nil, err
 	}
-	cp, err := t.OpenCheckpoint(note)
+	cfg, err = audit.Under(t, note, overtaken{audit.Dir(root)})
 	if err != nil {
 		return cfg, nil, fmt.Errorf("the last published checkpoint: %w", err)
 	}
-	return audit.Config{Trust: t, Checkpoint: cp, Source: overtaken{audit.Dir(root)}}, root.Close, nil
+	return cfg, root.Close, nil
 }
 
 func isDir(path string) bool {

@@ -5,51 +5,63 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/trust"
 )
 
 func newExport() *cobra.Command {
-	var out, identity string
+	var f exportFlags
 	cmd := &cobra.Command{
 		Use: "export SESSION -o FILE", Short: "Put a session and its proofs into one file that verify reads", Args: exactly(1, "one session is needed"),
 		Long: `Put a session, its proofs and its sealed content into one file, which anybody who has the trust file can verify
-offline. With --identity everything that the identity opens is disclosed in it, in clear: whoever has the file can read it.`,
+offline. With --identity everything that the identity opens is disclosed in it, in clear: whoever has the file can read it.
+
+The proofs are under the checkpoint that the log publishes, which has the quorum of witnesses. While that does not cover the
+session, --unwitnessed takes the one that only the log has signed: verify then says what is missing, with exit code 3.`,
 	}
 	dir := dirFlag(cmd)
-	cmd.Flags().StringVarP(&out, "out", "o", "", "the file; it must not exist")
-	cmd.Flags().StringVar(&identity, "identity", "", "file of an age identity; what it opens is disclosed to whoever has the file")
+	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file; it must not exist")
+	cmd.Flags().StringVar(&f.identity, "identity", "", "file of an age identity; what it opens is disclosed to whoever has the file")
+	cmd.Flags().BoolVar(&f.unwitnessed, "unwitnessed", false, "do not wait for the witnesses")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := sessionArg(args[0])
 		if err != nil {
 			return err
 		}
-		if out == "" {
+		if f.out == "" {
 			return usage("-o FILE is needed")
 		}
-		return export(cmd.Context(), dirOr(*dir), id, out, identity)
+		return f.export(cmd.Context(), dirOr(*dir), id, cmd.ErrOrStderr())
 	}
 	return cmd
 }
 
-func export(ctx context.Context, dir, id, out, identity string) (err error) {
+type exportFlags struct {
+	out, identity string
+	unwitnessed   bool
+}
+
+func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Writer) (err error) {
 	r, err := newReader(dir)
 	if err != nil {
 		return err
 	}
-	rec, err := readSession(ctx, r, id)
+	rec, cp, err := f.read(ctx, r, id)
 	if err != nil {
 		return err
 	}
-	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: rec.Checkpoint.Note}
-	if b.Leaves, err = provenLeaves(ctx, r, rec); err != nil {
+	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: cp.Note}
+	if b.Leaves, err = provenLeaves(ctx, r, rec, cp); err != nil {
 		return err
 	}
 	blobs, err := fetchBlobs(ctx, r, rec)
@@ -58,25 +70,74 @@ func export(ctx context.Context, dir, id, out, identity string) (err error) {
 	}
 	defer func() { err = errors.Join(err, blobs.close()) }()
 	b.Blobs = blobs.forBundle()
-	if identity != "" {
-		o, err := unlock(ctx, r, rec, identity)
+	if f.identity != "" {
+		o, err := unlock(ctx, r, rec, f.identity)
 		if err != nil {
 			return err
 		}
 		b.Disclosed = disclosures(ctx, rec, o)
 	}
-	return writeBundle(out, b)
+	if err := writeBundle(f.out, b); err != nil || cp.Witnessed {
+		return err
+	}
+	fmt.Fprintf(stderr, "steno: %s is proven by the log's word alone: %s\n  verify will say so, with exit code 3; export again when the witnesses have seen it\n",
+		oneLine(f.out), oneLine(cp.Missing))
+	return nil
+}
+
+// read reads the session, and gets the checkpoint under which it will be proven.
+func (f exportFlags) read(ctx context.Context, r *reader, id string) (*client.SessionRecord, trust.Checkpoint, error) {
+	if !f.unwitnessed {
+		rec, err := readSession(ctx, r, id)
+		if errors.Is(err, errUnproven) {
+			err = hint(err, "--unwitnessed takes the checkpoint that only the log has signed; verify then gives exit code 3")
+		}
+		if err != nil {
+			return nil, trust.Checkpoint{}, err
+		}
+		return rec, rec.Checkpoint, nil
+	}
+	rec, err := r.Read(ctx, id)
+	if err != nil {
+		return nil, trust.Checkpoint{}, fmt.Errorf("reading session %s: %w", id, err)
+	}
+	if proven(rec) {
+		return rec, rec.Checkpoint, nil
+	}
+	cp, err := signedOver(ctx, r, rec)
+	return rec, cp, err
+}
+
+// signedOver waits until the log has signed a checkpoint over all of a session's entries.
+func signedOver(ctx context.Context, r *reader, rec *client.SessionRecord) (trust.Checkpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
+	defer cancel()
+	size := uint64(0)
+	for _, t := range rec.Tracks {
+		size = max(size, t.Entries[len(t.Entries)-1].Index+1)
+	}
+	for {
+		cp, err := r.Signed(ctx)
+		if err != nil || cp.Size >= size {
+			return cp, err
+		}
+		select {
+		case <-ctx.Done():
+			return cp, fmt.Errorf("the log has not signed a checkpoint over all of session %s", rec.Session)
+		case <-time.After(proveEvery):
+		}
+	}
 }
 
 // provenLeaves are the session's entries and what the log said of it, each with its proof under one checkpoint. What is
 // younger than the checkpoint, such as the record of this very read, is left out.
-func provenLeaves(ctx context.Context, r *reader, rec *client.SessionRecord) ([]evidence.Leaf, error) {
+func provenLeaves(ctx context.Context, r *reader, rec *client.SessionRecord, cp trust.Checkpoint) ([]evidence.Leaf, error) {
 	var leaves []evidence.Leaf
 	for _, x := range rec.Recorded() {
-		if !x.Proven || !belongs(rec.Session, x.Entry) {
+		if x.Index >= cp.Size || !belongs(rec.Session, x.Entry) {
 			continue
 		}
-		p, err := r.Prove(ctx, rec.Checkpoint, x.Index, x.Leaf)
+		p, err := r.Prove(ctx, cp, x.Index, x.Leaf)
 		if err != nil {
 			return nil, fmt.Errorf("proving leaf %d: %w", x.Index, err)
 		}
