@@ -35,7 +35,7 @@ type stenod struct {
 	recorder, auditor string // tokens
 }
 
-func newStenod(t *testing.T, w *world) *stenod {
+func newStenod(t *testing.T, w *world, witnesses ...daemon.Witness) *stenod {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(name string, data []byte) string {
@@ -67,6 +67,7 @@ func newStenod(t *testing.T, w *world) *stenod {
 	}
 	cfg.Listen.Ingest.Address, cfg.Listen.Audit.Address = freePort(t), freePort(t)
 	cfg.Disk.FloorBytes = 1 << 20
+	cfg.Witnesses = witnesses
 	cfg.Log.CheckpointInterval = daemon.Duration(50 * time.Millisecond)
 	if err := os.MkdirAll(filepath.Dir(cfg.Guard), 0o700); err != nil {
 		t.Fatal(err)
