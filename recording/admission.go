@@ -22,6 +22,7 @@ type admission struct {
 	locked *semaphore.Weighted // of the track; nil when all of the gate is held
 
 	chain    *entry.Track // where the track stands behind the verified entries; nil: not open
+	key      string       // verifier key of its recorder
 	fresh    []arrival    // verified, not in the log
 	again    bool         // the track's open is in the log and who was admitted is not
 	receipts []Receipt
@@ -97,6 +98,7 @@ func (a *admission) own(arrivals []arrival) (err error) {
 		}
 		if t := f.Tracks[a.track]; err == nil && t != nil {
 			a.again = !t.Admitted
+			a.key = t.Key
 			a.chain, err = t.chain(a.r.cfg.Origin, a.s.id)
 		}
 	})
@@ -136,6 +138,9 @@ func (a *admission) verify(ctx context.Context, x arrival) error {
 		if err := chain.Check(x.e); err != nil {
 			return a.withHeads(asProblem(err))
 		}
+		if err := a.counts(a.key); err != nil {
+			return err
+		}
 		if err := x.e.VerifyRecorder(chain.Verifier); err != nil {
 			return err
 		}
@@ -162,8 +167,18 @@ func (a *admission) verify(ctx context.Context, x arrival) error {
 
 // open checks the first entry of a track.
 func (a *admission) open(x arrival) (*entry.Track, error) {
-	chain, err := a.r.cfg.Anchors.Open(x.e, a.r.stampTime())
+	anchors := a.r.cfg.Anchors
+	if a.r.cfg.Windows != nil {
+		anchors = a.r.cfg.Windows.AnchorsAt(a.r.cfg.Log.Size(), true)
+	}
+	chain, err := anchors.Open(x.e, a.r.stampTime())
 	if err != nil {
+		return nil, err
+	}
+	if chain.Enrolment != nil {
+		a.key = chain.Enrolment.RecorderKey
+	}
+	if err := a.counts(a.key); err != nil {
 		return nil, err
 	}
 	a.s.view(func(f *facts) {
@@ -176,6 +191,20 @@ func (a *admission) open(x arrival) (*entry.Track, error) {
 		}
 	})
 	return chain, err
+}
+
+// counts refuses a recorder's key that counts no more, or not yet, where its entry would stand: verifiers would refuse it. The
+// entry comes to stand at the log's size or above; a key that ends in between is the verifiers' to find.
+func (a *admission) counts(vkey string) error {
+	if a.r.cfg.Windows == nil {
+		return nil
+	}
+	if err := a.r.cfg.Windows.CheckRecorder(vkey, a.r.cfg.Log.Size(), true); err != nil {
+		p := problem(CodeKeyWindow, "the recorder's key does not count at the log's present size: it was retired, or marked as compromised")
+		p.Err = err
+		return p
+	}
+	return nil
 }
 
 // checkClose compares what session.close says of the other tracks with where they stand. All of the gate is held.

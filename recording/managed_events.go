@@ -312,6 +312,7 @@ func (r *Recording) renewed(s *session, track string, m *managedTrack) (payload.
 func (a *admission) load() (err error) {
 	a.s.view(func(f *facts) {
 		t := f.Tracks[a.track]
+		a.key = t.Key
 		a.chain, err = t.chain(a.r.cfg.Origin, a.s.id)
 	})
 	return err

@@ -26,6 +26,7 @@ const (
 	CodeWrapSuperfluous entry.Code = "wrap-superfluous"
 	CodeWrapInvalid     entry.Code = "wrap-invalid"
 	CodeKeyDestroyed    entry.Code = "key-destroyed"
+	CodeKeyWindow       entry.Code = "key-window"
 	CodeTooManySessions entry.Code = "too-many-sessions"
 	CodeTooManyTracks   entry.Code = "too-many-tracks"
 	CodeTooManyEntries  entry.Code = "too-many-entries"
@@ -53,7 +54,7 @@ const (
 // statuses are the HTTP statuses of codes that are not 422.
 var statuses = map[entry.Code]int{
 	CodeUnknownSession: http.StatusNotFound, CodeManagedOff: http.StatusNotFound,
-	CodeOtherPrincipal: http.StatusForbidden, CodePrincipal: http.StatusForbidden,
+	CodeKeyWindow: http.StatusForbidden, CodeOtherPrincipal: http.StatusForbidden, CodePrincipal: http.StatusForbidden,
 	entry.BadSignature: http.StatusForbidden, entry.OtherRecorder: http.StatusForbidden,
 	entry.StrangeEnroller: http.StatusForbidden, entry.EnrolmentExpired: http.StatusForbidden,
 	entry.EnrolmentMismatch: http.StatusForbidden, entry.BadEnrolment: http.StatusForbidden,

@@ -73,7 +73,14 @@ type Appender interface {
 	Stop(reason error) // for good, where a store that leaves rest on is not to be trusted
 }
 
-// Config is what a recording is made of. All but Managed, Succeeds, Now, Rand, Logger, Registerer and Limits is needed.
+// Windows say which keys count for a leaf, where they do not count for all. Witnessed is true: what is admitted now will be
+// judged under a checkpoint that witnesses saw. *trust.Trust is one.
+type Windows interface {
+	AnchorsAt(index uint64, witnessed bool) entry.Anchors
+	CheckRecorder(vkey string, index uint64, witnessed bool) error
+}
+
+// Config is what a recording is made of. All but Windows, Managed, Succeeds, Now, Rand, Logger, Registerer and Limits is needed.
 type Config struct {
 	Origin  string
 	Version string // of the software, as system.open names it
@@ -85,6 +92,7 @@ type Config struct {
 	Index   storage.Index
 
 	Anchors   entry.Anchors
+	Windows   Windows // nil: every key of Anchors and every enrolled one counts everywhere
 	Stamper   *entry.Stamper
 	System    note.Signer // signs the system session
 	SystemKey string      // its verifier key, as system.open names it

@@ -64,6 +64,7 @@ type world struct {
 	secret                            []byte
 	limits                            recording.Limits
 	now                               func() time.Time
+	windows                           recording.Windows
 
 	tree     *posix.Tree
 	blobs    *posix.Blobs
@@ -162,6 +163,7 @@ func (w *world) start() {
 		System: w.system.Signer, SystemKey: w.system.vkey, Epoch: 1, Now: w.now, Limits: w.limits,
 		Managed: &recording.ManagedConfig{Signer: w.managed.Signer, Recipients: recipients, Secret: w.secret,
 			Enrolment: w.enrolment(w.managed, entry.HolderOperator, "*")},
+		Windows: w.windows,
 		Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}))
 }

@@ -125,7 +125,7 @@ func openRecording(ctx context.Context, c Config, k *keys, l *log.Log, v views, 
 	}
 	return recording.Open(ctx, recording.Config{
 		Origin: c.Origin, Version: Version(), Log: l, Blobs: v.blobs, Keyring: v.keyring, Heads: v.heads, Index: v.index,
-		Anchors: k.trust.Anchors(), Stamper: k.stamper, System: k.system, SystemKey: k.systemKey, Managed: k.managed,
+		Anchors: k.trust.Anchors(), Windows: k.trust, Stamper: k.stamper, System: k.system, SystemKey: k.systemKey, Managed: k.managed,
 		Epoch: epoch, Succeeds: succeeds, Logger: o.logger, Registerer: o.registerer,
 		Limits: recording.Limits{Sessions: c.Limits.Sessions},
 	})
