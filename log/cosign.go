@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,16 +43,28 @@ type cosigned struct {
 	err      error
 }
 
-// ask sends the present round to every cosigner that is free and has not answered it.
+// aim chooses the round that cosigners are asked for: the latest, unless one of them is under way while another waits for its
+// quorum. If each, whenever it is free, went on to the latest, those that are slower than the interval could answer for ever,
+// and never two of them for the same.
+func (p *publisher) aim() {
+	now := time.Now()
+	busy := slices.ContainsFunc(p.cosigners, func(s cosignerState) bool { return s.busy })
+	if p.target == nil || p.target.done || !busy || now.Sub(p.aimed) >= 2*cosignTimeout {
+		p.target, p.aimed = p.round, now
+	}
+}
+
+// ask sends the round to every cosigner that is free and has not answered it.
 func (p *publisher) ask() {
+	p.aim()
 	now := time.Now()
 	for i, c := range p.l.config.Cosigners {
 		s := &p.cosigners[i]
-		if s.busy || p.round.answered[i] || now.Before(s.failed.Add(p.pause(s))) {
+		if s.busy || p.target.answered[i] || now.Before(s.failed.Add(p.pause(s))) {
 			continue
 		}
 		s.busy, s.asked = true, now
-		r := p.round
+		r := p.target
 		p.l.workers.Add(1)
 		go func() {
 			defer p.l.workers.Done()

@@ -30,8 +30,10 @@ func backoff(interval time.Duration, failures int) time.Duration {
 // published, if its quorum is complete by that and nothing larger was published before.
 type publisher struct {
 	l         *Log
-	round     *round // of the latest signed checkpoint
-	ready     *round // has its quorum, but could not be archived yet
+	round     *round    // of the latest signed checkpoint
+	target    *round    // the one that cosigners are asked for
+	aimed     time.Time // when it became that
+	ready     *round    // has its quorum, but could not be archived yet
 	cosigners []cosignerState
 	answers   chan cosigned // as many as there are cosigners
 	stampers  []chan stampJob
@@ -52,6 +54,7 @@ type round struct {
 	signed   []byte // by the log alone
 	note     []byte // with the cosignatures so far
 	answered map[int]bool
+	done     bool // it has its quorum, or what is published is larger
 }
 
 type stampJob struct {
@@ -191,6 +194,7 @@ func (p *publisher) publish(r *round) {
 	shown, known := l.shown, l.shownNote
 	l.mu.Unlock()
 	if r.Size < shown.Size || (r.Size == shown.Size && bytes.Equal(r.note, known)) {
+		r.done = true
 		if p.ready == r {
 			p.ready = nil
 		}
@@ -199,6 +203,7 @@ func (p *publisher) publish(r *round) {
 	if l.config.Quorum != nil && !l.config.Quorum(r.note) {
 		return
 	}
+	r.done = true
 	if err := l.config.Archive.Put(l.run, r.Size, r.note); err != nil {
 		p.ready = r
 		p.archiveFailed(r, err)

@@ -225,6 +225,35 @@ func TestSlowQuorumIsNotLost(t *testing.T) {
 	})
 }
 
+// Cosigners that are slower than the interval, each at another time, make a quorum although the log grows all the while.
+func TestSlowCosignersMeet(t *testing.T) {
+	for _, delay := range []time.Duration{1500 * time.Millisecond, 3 * time.Second, 9 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.config()
+			wits := twoOfThree(t, w, &c)
+			first := delay / 2
+			wits[0].delay = always(delay)
+			wits[1].delay = func() time.Duration { d := delay + first; first = 0; return d } // from now on out of step
+			wits[2].delay = always(time.Hour)
+			l, err := log.Open(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // the first step is done
+			for range 60 {
+				appendN(t, l, 1)
+				rest(time.Second)
+			}
+			if size, _ := l.Checkpoint(); size < 40 {
+				t.Errorf("with %s: published %d of 60", delay, size)
+			}
+			shut(t, l)
+			w.wantOneHistory(t)
+		})
+	}
+}
+
 // Stragglers for what was published before the quorum was lost do not bring it back.
 func TestStragglerRestoresNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
