@@ -69,6 +69,10 @@ type Config struct {
 	// is open and takes leaves, but signs nothing; it asks again, less and less often, and goes on alone.
 	Elsewhere func(ctx context.Context) (notes [][]byte, enough bool)
 
+	// Binds tells whether a checkpoint that others show, and that bears a signature by one of Verifiers, can be held against the
+	// log. One that cannot, because the key was stolen, say, is somebody's word. Nil: every one can.
+	Binds func(note []byte) bool
+
 	// Alarm is told what somebody should look at. It is called from the publisher and must not block. Nil tells nobody.
 	Alarm func(Alarm)
 
@@ -154,6 +158,9 @@ func (c *Config) complete() (keys, error) {
 	}
 	if c.Alarm == nil {
 		c.Alarm = func(Alarm) {}
+	}
+	if c.Binds == nil {
+		c.Binds = func([]byte) bool { return true }
 	}
 	return k, checkCosigners(c.Cosigners)
 }

@@ -166,7 +166,7 @@ func (p *publisher) failed(a cosigned, err error) {
 // the log was rolled back, or that somebody else signs for it. What does not is somebody's word.
 func (p *publisher) ahead(s *cosignerState, name string, a *AheadError) {
 	l := p.l
-	if _, err := l.guarded.keys.open(a.Note); err == nil {
+	if _, err := l.guarded.keys.open(a.Note); err == nil && l.guarded.binds(a.Note) {
 		err := l.guarded.confront(l.run, [][]byte{a.Note}, l.config.Logger)
 		if contradicted(err) {
 			l.stop(err)

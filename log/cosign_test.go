@@ -223,6 +223,41 @@ func TestONEHISTORY_shownUnderARetiredKey(t *testing.T) {
 	})
 }
 
+// With a key that is known to be stolen anybody makes a larger checkpoint. It is a claim, and so it is at the start.
+func TestShownUnderAStolenKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.grow(t, 10)
+		ahead := w.clone()
+		ahead.grow(t, 5)
+		forged := ahead.guard.state.Note
+		signer, verifier := newKey(t, origin)
+		p, b := newPuppet(t, "w1"), new(bells)
+		c := w.config()
+		c.Signers, c.Verifiers, c.Cosigners, c.Alarm = []note.Signer{signer}, []note.Verifier{verifier, w.verifier}, []log.Cosigner{p}, b.ring
+		c.Elsewhere = func(context.Context) ([][]byte, bool) { return [][]byte{forged}, true }
+		c.Binds = func(msg []byte) bool {
+			_, err := note.Open(msg, note.VerifierList(verifier))
+			return err == nil
+		}
+		l, err := log.Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the first step is done
+		p.answers <- puppetAnswer{err: &log.AheadError{Size: 15, Note: forged}}
+		synctest.Wait()
+		if err := l.Health().Stopped; err != nil {
+			t.Errorf("stopped by %v", err)
+		}
+		if heard := b.heard(); len(heard) != 1 || heard[0].Kind != log.AlarmCosignerAhead {
+			t.Errorf("alarms %+v", heard)
+		}
+		p.end()
+		shut(t, l)
+	})
+}
+
 // Whatever a hostile witness answers neither stops the log nor gets published, and the others go on.
 func TestHostileAnswers(t *testing.T) {
 	const text0 = "another\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"

@@ -56,6 +56,11 @@ func (g *guarded) judge(ctx context.Context, r *tiles.Reader, notes [][]byte, lo
 			logger.Warn("a checkpoint held elsewhere is not signed by this log", "origin", g.origin, "error", err)
 			continue
 		}
+		if !g.binds(msg) {
+			logger.Error("a checkpoint held elsewhere is signed by a key of this log that somebody else may have: it is not held to it",
+				"origin", g.origin, "size", seen.Size)
+			continue
+		}
 		if err := g.fits(ctx, r, seen); err != nil {
 			return err
 		}

@@ -18,7 +18,8 @@ type guarded struct {
 	keys
 	guard  storage.Guard
 	tree   storage.Tree
-	latest func() uint64 // the integrated size, or nil before the log runs
+	latest func() uint64     // the integrated size, or nil before the log runs
+	binds  func([]byte) bool // Config.Binds
 
 	last storage.GuardState // as this process left it
 	// unsettled are states whose Swap failed in a way that does not say whether it happened, or still will.
@@ -198,7 +199,7 @@ func check(ctx context.Context, c *Config) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &guarded{keys: k, guard: c.Guard, tree: c.Tree}
+	g := &guarded{keys: k, guard: c.Guard, tree: c.Tree, binds: c.Binds}
 	state, err := g.load(ctx)
 	if err != nil {
 		return nil, err

@@ -140,6 +140,32 @@ func (t *Trust) stands(b []byte) error {
 	return nil
 }
 
+// Binds tells whether the log can be held to a checkpoint that bears its signature. Whoever stole a key makes as many as they
+// like: one that keys alone have signed which are marked compromised binds the log only if a witness has cosigned it whose key
+// is not. That is less than OpenCheckpoint asks for, since a log that was rolled back learns of it from a single witness.
+func (t *Trust) Binds(b []byte) bool {
+	var all, good, witnesses []note.Verifier
+	for _, v := range t.logs {
+		all = append(all, v)
+		if !t.compromised(RoleLog, v) {
+			good = append(good, v)
+		}
+	}
+	for _, w := range t.policy.Witnesses {
+		if !t.compromised(RoleWitness, w.Verifier) {
+			witnesses = append(witnesses, w.Verifier)
+		}
+	}
+	if _, err := openSigned(b, good); err == nil {
+		return true
+	}
+	if _, err := openSigned(b, all); err != nil {
+		return false
+	}
+	_, err := note.Open(b, note.VerifierList(witnesses...))
+	return err == nil
+}
+
 func (f Fork) judge(small, large checkpoint.Checkpoint) error {
 	switch {
 	case small.Origin != large.Origin:

@@ -229,6 +229,39 @@ func TestStolenKeyMakesNoFork(t *testing.T) {
 	}
 }
 
+func TestBinds(t *testing.T) {
+	w := newWorld()
+	w1, w2 := cosigner{w.w["w1"], noon}, cosigner{w.w["w2"], noon}
+	stolen := w.make(func(c *trust.Config) {
+		c.Policy = append([]byte("log "+w.log2.Verifier().String()+"\n"), c.Policy...)
+		c.Windows = []trust.Window{
+			{Role: trust.RoleLog, Key: w.log.Verifier().String(), Until: 5, Compromised: true},
+			{Role: trust.RoleWitness, Key: w.w["w2"].Verifier().String(), Until: 5, Compromised: true},
+		}
+	})
+	tree := newTree("abcdefghij")
+	for name, c := range map[string]struct {
+		tr   *trust.Trust
+		note []byte
+		want bool
+	}{
+		"signed":                                     {w.make(nil), tree.shown(7, w.log), true},
+		"by a stranger":                              {w.make(nil), tree.shown(7, w.log2), false},
+		"by a stranger, cosigned":                    {w.make(nil), tree.shown(7, w.log2, w1), false},
+		"by a good key, among others":                {stolen, tree.shown(7, w.log, w.log2), true},
+		"by the stolen key":                          {stolen, tree.shown(3, w.log), false},
+		"by the stolen key, cosigned":                {stolen, tree.shown(3, w.log, w1), true},
+		"by the stolen key, cosigned past its end":   {stolen, tree.shown(7, w.log, w1), true},
+		"by the stolen key, cosigned by another one": {stolen, tree.shown(3, w.log, w2), false},
+		"cosigned only":                              {stolen, tree.shown(3, w1), false},
+		"nothing":                                    {stolen, nil, false},
+	} {
+		if got := c.tr.Binds(c.note); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestForkOfAnotherLogIsNone(t *testing.T) {
 	w := newWorld()
 	other := fixed(ed, "other.example", "log 2")

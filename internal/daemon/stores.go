@@ -155,7 +155,7 @@ func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers)
 	down.addPlain("the archive", archive.Close)
 	lc := log.Config{
 		Origin: c.Origin, Signers: k.log, Verifiers: logVerifiers(k.trust),
-		Cosigners: k.peers.cosigners(), Quorum: k.trust.Quorum, Alarm: o.alarm,
+		Cosigners: k.peers.cosigners(), Quorum: k.trust.Quorum, Binds: k.trust.Binds, Alarm: o.alarm,
 		Elsewhere: func(ctx context.Context) ([][]byte, bool) { return k.peers.elsewhere(ctx, o.logger) },
 		Tree:      lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 		Interval: time.Duration(c.Log.CheckpointInterval), Queue: c.Log.Queue, QueueBytes: int(c.Log.QueueBytes),

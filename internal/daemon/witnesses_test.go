@@ -412,3 +412,31 @@ func TestWitnesses_aLiarOnlyAlarms(t *testing.T) {
 		t.Errorf("%d %+v", status, checks)
 	}
 }
+
+// Whoever stole a key of the log that has ended, and speaks for a witness, keeps the log from nothing.
+func TestWitnesses_aThiefOnlyAlarms(t *testing.T) {
+	t.Parallel()
+	g := deployGuarded(t, 3, 2)
+	old, file := g.logs()[0], g.config.Keys.Log[0]
+	fresh := must(daemon.GenerateKey(daemon.KeyLog, origin, g.path("new.key")))
+	g.config.Keys.Log = daemon.Files{g.path("new.key")}
+	g.writeTrust([]string{old, fresh}, 2, func(c *trust.Config) {
+		c.Windows = []trust.Window{{Role: trust.RoleLog, Key: old, Until: 5, Compromised: true}}
+	})
+	for _, w := range g.dogs {
+		if err := w.store.AddLog(t.Context(), []string{fresh}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	thief := must(checkpoint.NewSigner(readFile(t, file)))
+	forged := checkpoint.Checkpoint{Origin: origin, Size: 1 << 30}.Text()
+	g.liar(2, forged+"\n"+string(checkpoint.SignatureLine(origin, thief.KeyHash(), must(thief.Sign([]byte(forged))))))
+	s := g.serveNew()
+	for range 3 {
+		s.record("witnessed")
+	}
+	eventually(t, "the alert", func() bool { return len(s.alerts()) > 0 })
+	if _, checks := s.checks("/readyz"); !checks["signing"].OK {
+		t.Errorf("%+v", checks["signing"])
+	}
+}
