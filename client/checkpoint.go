@@ -98,7 +98,7 @@ func (k *keeper) note() []byte {
 	if best == nil {
 		return nil
 	}
-	return best.Note
+	return best.Verified() // what an earlier process kept may have lines of keys that are pinned no more
 }
 
 // see verifies a published checkpoint: the log's signatures, that it is of one history with every other that is kept, and
@@ -113,16 +113,26 @@ func (k *keeper) see(ctx context.Context, note []byte) (trust.Checkpoint, error)
 
 // seeSigned is see for a checkpoint that only the log need have signed.
 func (k *keeper) seeSigned(ctx context.Context, note []byte) (trust.Checkpoint, error) {
-	c, err := k.trust.OpenCheckpoint(note)
+	c, err := k.open(note)
 	if err != nil {
 		return c, err
 	}
 	return c, k.take(ctx, c)
 }
 
+// open opens a checkpoint, and leaves out the lines of keys that are not pinned: somebody on the way could have added a bad one
+// under the name of a witness that others have pinned, or that will be, and what is kept is passed on, into leaves and proofs.
+func (k *keeper) open(note []byte) (trust.Checkpoint, error) {
+	c, err := k.trust.OpenCheckpoint(note)
+	if err == nil {
+		c.Note = c.Verified()
+	}
+	return c, err
+}
+
 // give keeps a checkpoint that came with something else, without the network: compareGiven looks at it.
 func (k *keeper) give(note []byte) error {
-	c, err := k.trust.OpenCheckpoint(note)
+	c, err := k.open(note)
 	if err != nil {
 		return err
 	}

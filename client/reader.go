@@ -285,7 +285,8 @@ func (r *Reader) verifyProof(ctx context.Context, b, leaf []byte) (*Proof, error
 	if err := tlog.CheckRecord(path, int64(c.Size), c.Root, int64(tp.Index), hash); err != nil {
 		return nil, err
 	}
-	return &Proof{Index: tp.Index, Leaf: hash, Hashes: tp.Hashes, Checkpoint: c, Bytes: b}, nil
+	tp.Checkpoint = c.Note
+	return &Proof{Index: tp.Index, Leaf: hash, Hashes: tp.Hashes, Checkpoint: c, Bytes: tp.Marshal()}, nil
 }
 
 // Prove makes the proof of a leaf under a given checkpoint from hash tiles, so that many leaves can be proven under one.

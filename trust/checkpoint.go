@@ -24,7 +24,13 @@ type Checkpoint struct {
 	// Witnessed says that policy's quorum is met, and every requirement. Where the quorum is none, it says little.
 	Witnessed bool
 	Missing   string // why it is not, in words
+
+	verified []byte
 }
+
+// Verified is the note with no other signature lines than those that OpenCheckpoint verified: the log's and its pinned
+// witnesses'. Who passes a checkpoint on, passes this: any other line may be bad to a reader who has pinned its key.
+func (c Checkpoint) Verified() []byte { return bytes.Clone(c.verified) }
 
 // A Cosignature is a witness's word that it saw no other history, at a time.
 type Cosignature struct {
@@ -57,13 +63,22 @@ func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
 	if c.Origin != t.Origin {
 		return Checkpoint{}, errors.New("checkpoint: its first line is another origin than the log's that is pinned")
 	}
-	out := Checkpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Note: bytes.Clone(b)}
+	out := Checkpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Note: bytes.Clone(b), verified: verifiedNote(n)}
 	var not []error
 	out.Cosigned, not = t.cosigned(n.Sigs, c.Size)
 	signed := t.signed(n.Sigs, c.Size)
 	out.Missing = t.missing(out.Cosigned, not, signed)
 	out.Witnessed = out.Missing == ""
 	return out, t.judgeSigned(signed, out)
+}
+
+// verifiedNote writes a note that was opened, without the signatures of unknown keys.
+func verifiedNote(n *note.Note) []byte {
+	b := []byte(n.Text + "\n")
+	for _, s := range n.Sigs {
+		b = fmt.Appendf(b, "— %s %s\n", s.Name, s.Base64)
+	}
+	return b
 }
 
 // Quorum tells whether a note is a checkpoint of the log that has all that policy demands.

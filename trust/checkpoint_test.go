@@ -110,6 +110,27 @@ func checkpointVectors(w *world) []checkpointVector {
 	return v
 }
 
+// TestVerifiedLeavesOutWhatWasNotVerified: a line that this reader can't judge spoils the note for one who can.
+func TestVerifiedLeavesOutWhatWasNotVerified(t *testing.T) {
+	w := newWorld()
+	two := w.make(func(c *trust.Config) {
+		c.Windows = []trust.Window{{Role: trust.RoleWitness, Key: w.vkey("w2"), Until: 5}}
+	})
+	good := head(9, 1, noon, w.log, w.w["w1"], w.w["w2"], w.w["w3"])
+	stranger := checkpoint.SignatureLine("stranger.example", 7, make([]byte, 72))
+	spoilt := append(bytes.Clone(good), stranger...)
+	cp, err := two.OpenCheckpoint(append(spoilt, spoil(head(9, 1, noon, w.w["w4"]), w.w["w4"])[len(head(9, 1, noon)):]...))
+	if err != nil || !cp.Witnessed || !bytes.Equal(cp.Verified(), good) {
+		t.Fatalf("%v, and\n%s", err, cp.Verified())
+	}
+	if again, err := two.OpenCheckpoint(cp.Verified()); err != nil || !reflect.DeepEqual(again.Cosigned, cp.Cosigned) {
+		t.Errorf("read again: %+v, %v", again, err)
+	}
+	if cp.Verified()[0]++; !bytes.Equal(cp.Verified(), good) {
+		t.Error("it can be changed from outside")
+	}
+}
+
 func cosigned(cp trust.Checkpoint) (out []cosignatureVector) {
 	for _, s := range cp.Cosigned {
 		out = append(out, cosignatureVector{s.Witness, s.Operator, s.Algorithm.String(), s.Time})

@@ -60,7 +60,7 @@ func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Write
 	if err != nil {
 		return err
 	}
-	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: cp.Note}
+	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: cp.Verified()}
 	if b.Leaves, err = provenLeaves(ctx, r, rec, cp); err != nil {
 		return err
 	}

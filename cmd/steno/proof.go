@@ -107,5 +107,5 @@ func proveLeaf(ctx context.Context, r *reader, index uint64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proving leaf %d: %w", index, err)
 	}
-	return proof.TLogProof{Index: index, Hashes: path, Checkpoint: c.Note}.Marshal(), nil
+	return proof.TLogProof{Index: index, Hashes: path, Checkpoint: c.Verified()}.Marshal(), nil
 }
