@@ -39,6 +39,7 @@ func TestWitnesses_refusedAtLoad(t *testing.T) {
 		"no such authorities":      {func(g *guarded) { g.config.Witnesses[0].CA = g.path("none.pem") }, "ca: "},
 		"authorities of something": {func(g *guarded) { g.config.Witnesses[0].CA = g.config.Trust }, "has no certificate"},
 		"no such certificate":      {func(g *guarded) { g.config.Witnesses[0].TLS = daemon.TLS{Certificate: "x", Key: "y"} }, "tls: "},
+		"authorities, and no TLS":  {func(g *guarded) { g.certificate(); g.config.Witnesses[0].CA = g.path("tls.pem") }, "is in clear"},
 		"another log's key": {func(g *guarded) {
 			must(daemon.GenerateKey(daemon.KeyLog, origin, g.path("other.key")))
 			g.config.Keys.Log = append(g.config.Keys.Log, g.path("other.key"))

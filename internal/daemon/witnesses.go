@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -139,6 +140,9 @@ func (w where) client() (*http.Client, error) {
 			return nil, fmt.Errorf("tls: %w", err)
 		}
 		transport.TLSClientConfig.Certificates = []tls.Certificate{cert}
+	}
+	if u, err := url.Parse(w.url); err == nil && u.Scheme == "http" && (w.ca != "" || w.certificate != "") {
+		return nil, fmt.Errorf("ca and tls are nothing without TLS, and the url %s is in clear", w.url)
 	}
 	return &http.Client{Transport: transport}, nil
 }
