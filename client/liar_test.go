@@ -200,3 +200,25 @@ func TestAHistoryThatGrowsIsNoFork(t *testing.T) {
 	}
 	eventually(t, "everything proven", func() bool { return len(rec.Unsent()[0].Entries) == 0 })
 }
+
+// An answer that acknowledges an intent and shows another history lets nothing through: the log is distrusted first.
+func TestFAILCLOSED_aReceiptThatShowsAForkAcknowledgesNothing(t *testing.T) {
+	for range 20 { // whoever waits must not win a race
+		w := newWitnessed()
+		s := newServer(t, w)
+		rec := newRecorder(t, w.config(s.URL, t.TempDir()))
+		main := open(t, rec)
+		eventually(t, "a checkpoint is verified", func() bool { return len(states(rec)) == 0 })
+		s.with(func() {
+			other := newServer(t, w)
+			other.add([]byte("another history"))
+			s.after = func(_ http.ResponseWriter, a *wire.Answer) bool {
+				a.Receipts[0].Level, a.Receipts[0].Checkpoint = wire.Integrated, string(other.checkpointLocked())
+				return false
+			}
+		})
+		if _, err := main.Record(within(t, 5*time.Second), remark("intent")); !errors.Is(err, client.ErrDistrusted) {
+			t.Fatalf("recorded: %v", err)
+		}
+	}
+}

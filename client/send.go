@@ -185,8 +185,13 @@ func (t *Track) receipts(items []*item, subs []wire.Submitted, receipts []wire.R
 	if _, err := t.spool.append(0, records...); err != nil && !errors.Is(err, ErrSpoolFull) {
 		return err
 	}
+	// Whoever waits for an intent's receipt acts on it: a fork that came with it is told before.
+	if err := t.given(receipts); err != nil {
+		_ = t.r.distrusted(err)
+		return err
+	}
 	t.acknowledged(items, receipts, leaves)
-	return t.given(receipts)
+	return nil
 }
 
 func (t *Track) acknowledged(items []*item, receipts []wire.Receipt, leaves []tiles.Hash) {

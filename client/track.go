@@ -304,9 +304,12 @@ func (t *Track) wake() {
 	t.changed = make(chan struct{})
 }
 
-// acked waits until the log has acknowledged a span.
+// acked waits until the log has acknowledged a span. Of a log that is not trusted any more nothing is.
 func (t *Track) acked(ctx context.Context, span Span) error {
 	for {
+		if err := t.r.trusted(); err != nil {
+			return err
+		}
 		t.mu.Lock()
 		acked, failed, lastSend, changed := t.state.Acked, t.failed, t.lastSend, t.changed
 		t.mu.Unlock()
@@ -321,6 +324,9 @@ func (t *Track) acked(ctx context.Context, span Span) error {
 		case <-t.r.distrusts:
 			return t.r.ok()
 		case <-ctx.Done():
+			if err := t.r.trusted(); err != nil {
+				return err // pending would mean that the spool may stand in for it
+			}
 			return &PendingError{t.session, t.name, span.Seq, ctx.Err(), lastSend}
 		}
 	}
