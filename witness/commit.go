@@ -106,8 +106,11 @@ func (w *Witness) raise(p *promise) {
 	if p.kept != keptNew {
 		return
 	}
-	w.log.Error("log signed a checkpoint that is not consistent with what was cosigned: evidence is kept", "log", p.signed.Origin,
-		"kind", string(p.evidence), "known_size", p.known, "size", p.signed.Size)
+	says := "log signed a history other than the one that was cosigned: evidence is kept"
+	if p.evidence == KindUnproven { // whoever has the log's checkpoint can send it with a wrong proof
+		says = "somebody sent a checkpoint of a log without a proof that it extends the one that was cosigned: it is kept"
+	}
+	w.log.Error(says, "log", p.signed.Origin, "kind", string(p.evidence), "known_size", p.known, "size", p.signed.Size)
 }
 
 // noteClock keeps what was found of the clock, and logs when that changes.

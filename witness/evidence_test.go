@@ -93,13 +93,17 @@ func TestONEHISTORY_forkLeavesEvidence(t *testing.T) {
 func TestEvidenceIsCounted(t *testing.T) {
 	l := newTestLog(t, origin, checkpoint.Ed25519)
 	reg := prometheus.NewRegistry()
-	w := newWorld(t, func(c *witness.Config) { c.Registerer = reg }, l)
+	var logged bytes.Buffer
+	w := newWorld(t, func(c *witness.Config) { c.Registerer, c.Logger = reg, slog.New(slog.NewTextHandler(&logged, nil)) }, l)
 	tr := new(testTree).growTo(t, 8, "leaf")
 	w.want(200, l.request(t, tr, 0))
 	r := l.request(t, tr.fork().growTo(t, 12, "b"), 8)
 	junk := l.request(t, new(testTree).growTo(t, 12, "c"), 8) // from a power of two no proof tells what the branch began with
 	w.want(422, junk)
 	w.want(422, junk)
+	if s := logged.String(); strings.Contains(s, "log signed") || !strings.Contains(s, "somebody sent") {
+		t.Errorf("the log is accused of what a stranger may have sent: %s", s)
+	}
 	w.want(200, r)
 	w.want(409, l.request(t, new(testTree).growTo(t, 12, "c"), 8))
 	for _, want := range []struct {
