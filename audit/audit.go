@@ -14,6 +14,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -21,6 +22,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/log/tiles"
@@ -66,6 +68,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.foreign {
+		return a.report(), nil
+	}
 	r, err := tiles.NewReader(cfg.Source, a.cp.Size, a.cp.Root)
 	if err == nil {
 		a.reader = r
@@ -88,6 +93,7 @@ type auditor struct {
 	cp       trust.Checkpoint
 	keys     evidence.Keys
 	windowed bool // some key has a window: entries are judged by their places too
+	foreign  bool // the checkpoint is not the log's: there is no tree to audit
 	reader   *tiles.Reader
 	size, of uint64
 	follower *follower
@@ -100,13 +106,20 @@ type auditor struct {
 func newAuditor(cfg Config) (*auditor, error) {
 	cp, err := cfg.Trust.OpenCheckpoint(cfg.Checkpoint.Note)
 	keys := evidence.Keys{Trust: cfg.Trust, Witnessed: cp.Witnessed}
-	if err != nil && keys.Outcome(err) == evidence.Failed {
+	foreign := err != nil && keys.Outcome(err) == evidence.Failed
+	if foreign && !readable(cfg.Checkpoint.Note) {
 		return nil, fmt.Errorf("auditing the log: %w", err)
 	}
-	a := &auditor{cfg: cfg, cp: cp, keys: keys, windowed: keys.Windowed(), size: cp.Size, of: cp.Size, unmet: map[evidence.CheckID]int{}}
+	a := &auditor{cfg: cfg, cp: cp, keys: keys, windowed: keys.Windowed(), foreign: foreign, size: cp.Size, of: cp.Size, unmet: map[evidence.CheckID]int{}}
 	a.follower = newFollower(a)
 	where := evidence.Where{File: "checkpoint"}
-	if err != nil {
+	if foreign {
+		a.find(evidence.Finding{Check: evidence.CheckCheckpoint, Outcome: evidence.Failed, Where: where, Detail: err.Error()})
+		return a, nil
+	}
+	if err == nil {
+		a.follower.passed[evidence.CheckCheckpoint] = 1
+	} else {
 		a.find(evidence.Finding{Check: evidence.CheckWitnesses, Outcome: evidence.Unmet, Where: where, Detail: err.Error()})
 	}
 	if !cp.Witnessed {
@@ -115,6 +128,13 @@ func newAuditor(cfg Config) (*auditor, error) {
 		a.follower.passed[evidence.CheckWitnesses] = len(evidence.CheckpointInfoOf(cfg.Trust, cp).Operators())
 	}
 	return a, nil
+}
+
+// readable tells whether a note is of a checkpoint, whoever signed it.
+func readable(note []byte) bool {
+	text, _, ok := bytes.Cut(note, []byte("\n\n"))
+	_, err := checkpoint.Parse(string(text) + "\n")
+	return ok && err == nil && len(note) <= checkpoint.MaxNote
 }
 
 // find takes a finding. Of those that only the quorum is missing for there can be one for every leaf: the first are enough.
@@ -182,10 +202,16 @@ func (a *auditor) report() *Report {
 	digest := a.cfg.Trust.Digest()
 	r := &Report{
 		Format: reportFormat, Origin: a.cfg.Trust.Origin, TrustDigest: hex.EncodeToString(digest[:]),
-		Checkpoint: evidence.CheckpointInfoOf(a.cfg.Trust, a.cp),
 		Signatures: a.cfg.Signatures, Counts: a.counts,
 	}
-	r.conclude(a.follower.passed, a.findings, a.more)
+	passed := a.follower.passed
+	if a.foreign {
+		passed = nil
+	} else {
+		info := evidence.CheckpointInfoOf(a.cfg.Trust, a.cp)
+		r.Checkpoint = &info
+	}
+	r.conclude(passed, a.findings, a.more)
 	r.notChecked(a)
 	return r
 }

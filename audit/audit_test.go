@@ -396,7 +396,7 @@ func TestEveryDamagedTileIsFound(t *testing.T) {
 	}
 	for _, path := range keys(paths) {
 		report, err := audited(path)
-		if err != nil || report.Exit != evidence.ExitFailed || report.Checks[0].Outcome != evidence.Failed {
+		if err != nil || report.Exit != evidence.ExitFailed || checkNamed(t, report, audit.CheckTree).Outcome != evidence.Failed {
 			t.Fatalf("%s: %v", path, err)
 		}
 	}
@@ -443,8 +443,19 @@ func TestALogInADirectory(t *testing.T) {
 	if want := fmt.Sprint(len(l.Leaves), "/", len(l.Leaves)); len(calls) != 1 || calls[0] != want {
 		t.Fatalf("progress %q, want %s", calls, want)
 	}
-	if _, err := audit.Open(context.Background(), New(t, origin).Trust, audit.Dir(root)); err == nil {
-		t.Fatal("a checkpoint by another key was taken")
+	// PINNED: of a checkpoint by another key nothing is believed, and no leaf is read.
+	cfg = must(audit.Open(context.Background(), New(t, origin).Trust, audit.Dir(root)))
+	cfg.Source = nil
+	report = must(audit.Run(context.Background(), cfg))
+	text.Reset()
+	if err := report.Text(&text); err != nil || report.Exit != evidence.ExitFailed || report.Checkpoint != nil ||
+		!strings.HasPrefix(text.String(), "FAILED: log "+origin+"\n  checkpoint: ") || strings.Contains(text.String(), " passed ") {
+		t.Fatalf("a checkpoint by another key: %v\n%s", err, text.String())
+	}
+	for _, none := range []string{"", "nothing", "two\nlines\n\n— a b\n", strings.Repeat("x", 1<<17)} {
+		if _, err := audit.Under(l.Trust, []byte(none), nil); err == nil {
+			t.Errorf("%.20q was taken for a checkpoint", none)
+		}
 	}
 }
 

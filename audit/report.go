@@ -22,18 +22,18 @@ const (
 
 // A Report is what an audit found. It has no time in it: the same log gives the same report.
 type Report struct {
-	Format      string                  `json:"format"`  // steno/audit/v1
-	Exit        int                     `json:"exit"`    // 0, 1 or 3, as of package evidence
-	Verdict     string                  `json:"verdict"` // clean, failed or unmet
-	Origin      string                  `json:"origin"`
-	TrustDigest string                  `json:"trust_sha256"`
-	Checkpoint  evidence.CheckpointInfo `json:"checkpoint"`
-	Signatures  Signatures              `json:"signatures"`
-	Counts      Counts                  `json:"counts"`
-	Checks      []evidence.Check        `json:"checks"`
-	Findings    []evidence.Finding      `json:"findings"`       // by place, the first 1,000
-	More        int                     `json:"more,omitempty"` // findings
-	NotChecked  []evidence.NotChecked   `json:"not_checked"`
+	Format      string                   `json:"format"`  // steno/audit/v1
+	Exit        int                      `json:"exit"`    // 0, 1 or 3, as of package evidence
+	Verdict     string                   `json:"verdict"` // clean, failed or unmet
+	Origin      string                   `json:"origin"`
+	TrustDigest string                   `json:"trust_sha256"`
+	Checkpoint  *evidence.CheckpointInfo `json:"checkpoint,omitempty"` // nil if it is not the log's
+	Signatures  Signatures               `json:"signatures"`
+	Counts      Counts                   `json:"counts"`
+	Checks      []evidence.Check         `json:"checks"`
+	Findings    []evidence.Finding       `json:"findings"`       // by place, the first 1,000
+	More        int                      `json:"more,omitempty"` // findings
+	NotChecked  []evidence.NotChecked    `json:"not_checked"`
 }
 
 // Counts are how much of everything there is.
@@ -75,7 +75,7 @@ func (c *Counts) add(verdict string) verdictCode {
 func (c *Counts) take(v verdictCode) { *c.byVerdict()[v]-- }
 
 func checkOrder() []evidence.CheckID {
-	return []evidence.CheckID{CheckTree, evidence.CheckWitnesses, evidence.CheckEntries, evidence.CheckReceived, evidence.CheckEnrolment, evidence.CheckRecorder,
+	return []evidence.CheckID{evidence.CheckCheckpoint, CheckTree, evidence.CheckWitnesses, evidence.CheckEntries, evidence.CheckReceived, evidence.CheckEnrolment, evidence.CheckRecorder,
 		evidence.CheckChain, evidence.CheckTracks, evidence.CheckSystem, evidence.CheckAdmitted, evidence.CheckEmbedded, CheckNumbering,
 		CheckVerdicts}
 }
@@ -83,7 +83,11 @@ func checkOrder() []evidence.CheckID {
 func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.Finding, more int) {
 	worst := map[evidence.Outcome]bool{}
 	for _, id := range checkOrder() {
-		c := evidence.Check{ID: id, Outcome: evidence.Passed, Passed: passed[id]}
+		n, ran := passed[id]
+		c := evidence.Check{ID: id, Outcome: evidence.Passed, Passed: n}
+		if !ran {
+			c.Outcome = evidence.NotRun
+		}
 		for i := range findings {
 			f := &findings[i]
 			if f.Check != id {
@@ -115,6 +119,10 @@ func (r *Report) conclude(passed map[evidence.CheckID]int, findings []evidence.F
 func (r *Report) notChecked(a *auditor) {
 	add := func(id, format string, args ...any) {
 		r.NotChecked = append(r.NotChecked, evidence.NotChecked{ID: id, Why: fmt.Sprintf(format, args...)})
+	}
+	if a.foreign {
+		add("everything-else", "the checkpoint is not the log's, so nothing under it was read")
+		return
 	}
 	add("outside", "whether anything was done outside this log: no log can know")
 	if !a.cfg.Trust.NeedsWitnesses() {
@@ -150,9 +158,13 @@ func (r *Report) JSON() []byte {
 func (r *Report) Text(w io.Writer) error {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s: log %s, size %d, root %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin), r.Checkpoint.Size, r.Checkpoint.Root)
-	if seen := r.Checkpoint.Seen(); seen != "" {
-		line("%s", safe.Text(seen))
+	if r.Checkpoint == nil {
+		line("%s: log %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin))
+	} else {
+		line("%s: log %s, size %d, root %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin), r.Checkpoint.Size, r.Checkpoint.Root)
+		if seen := r.Checkpoint.Seen(); seen != "" {
+			line("%s", safe.Text(seen))
+		}
 	}
 	for _, f := range r.Findings {
 		line("  %s: %s", f.Check, safe.Text(f.String()))
@@ -166,7 +178,7 @@ func (r *Report) Text(w io.Writer) error {
 	line("%d repeats, %d answers of the log pending, %d openings cut off by its end, %d of its own sessions", c.Repeats, c.Pending, c.Unanswered,
 		c.SystemSessions)
 	for _, check := range r.Checks {
-		line("  %-10s %-7s %d", check.ID, check.Outcome, check.Passed)
+		line("  %-10s %-10s %d", check.ID, check.Outcome, check.Passed)
 	}
 	line("Signatures verified: %s. Not checked:", r.Signatures)
 	for _, n := range r.NotChecked {
@@ -187,13 +199,14 @@ func Open(ctx context.Context, t *trust.Trust, fetch tiles.Fetch) (Config, error
 	return Under(t, note, tiles.FromFetch(fetch))
 }
 
-// Under makes the Config of an audit of the tree that a checkpoint is of. The log's signature must hold; whether the
-// checkpoint has the quorum, the report says.
+// Under makes the Config of an audit of the tree that a checkpoint is of. An error says that it is no checkpoint; whether it is
+// the log's, and has the quorum, the report says.
 func Under(t *trust.Trust, note []byte, source tiles.Source) (Config, error) {
 	cp, err := t.OpenCheckpoint(note)
-	if err != nil && (evidence.Keys{Trust: t}).Outcome(err) == evidence.Failed {
+	if err != nil && !readable(note) {
 		return Config{}, err
 	}
+	cp.Note = note
 	return Config{Trust: t, Checkpoint: cp, Source: source}, nil
 }
 

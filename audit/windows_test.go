@@ -106,8 +106,9 @@ func TestKeysCountWithinTheirWindows(t *testing.T) {
 					at := fmt.Sprintf("%s key %s, case %d, signatures %s", key.role, c.name, i, s)
 					report, err := auditUnder(t, l, by.note, by.trust, s)
 					if key.role == trust.RoleLog && c.exits[i] == evidence.ExitFailed {
-						if err == nil || !strings.Contains(err.Error(), "log key") {
-							t.Errorf("%s: audited under a checkpoint whose key does not count: %v", at, err)
+						if err != nil || report.Exit != evidence.ExitFailed || !strings.Contains(checkNamed(t, report, evidence.CheckCheckpoint).Detail, "log key") ||
+							report.Counts.Leaves > 0 || report.Checkpoint != nil {
+							t.Errorf("%s: audited under a checkpoint whose key does not count: %v\n%s", at, err, report.JSON())
 						}
 						continue
 					}

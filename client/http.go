@@ -207,8 +207,11 @@ func (c *caller) getJSON(ctx context.Context, path string, query url.Values, lim
 // tile fetches a tlog-tiles path.
 func (c *caller) tile(ctx context.Context, path string) ([]byte, error) {
 	limit := int64(tiles.Width * len(tiles.Hash{}))
-	if strings.HasPrefix(path, "tile/entries/") {
+	switch {
+	case strings.HasPrefix(path, "tile/entries/"):
 		limit = tiles.MaxBundle
+	case path == "checkpoint":
+		limit = checkpoint.MaxNote
 	}
 	return c.get(ctx, path, nil, limit)
 }

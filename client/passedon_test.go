@@ -60,3 +60,21 @@ func TestLinesThatAreNotVerifiedAreNotPassedOn(t *testing.T) {
 	s.with(func() { s.shown = nil })
 	open(t, newRecorder(t, cfg))
 }
+
+// A note with post-quantum signatures is longer than a tile, and unlike one it is not the same the next time.
+func TestFetchingTheCheckpoint(t *testing.T) {
+	w := newWorld()
+	s := newServer(t, w)
+	r, err := client.NewReader(client.ReaderConfig{URL: s.URL, Trust: w.trust()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 12} { // lines
+		s.with(func() {
+			s.shown = append(s.checkpointLocked(), bytes.Repeat(checkpoint.SignatureLine("stranger.example", 7, make([]byte, 2428)), n)...)
+		})
+		if b, err := r.Fetch(t.Context(), "checkpoint"); err != nil || !bytes.Equal(b, s.shown) {
+			t.Fatalf("%d lines: %d bytes of %d, %v", n, len(b), len(s.shown), err)
+		}
+	}
+}

@@ -14,9 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/stenolog/steno/audit"
-	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/evidence"
-	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/trust"
 )
 
@@ -146,14 +144,8 @@ func (f auditFlags) overHTTP(ctx context.Context, t *trust.Trust, dir, where str
 	if err != nil {
 		return audit.Config{}, err
 	}
-	// Both have their place in the report: that the quorum is missing, and that a key does not count without it.
-	cp, err := r.Checkpoint(ctx)
-	var quorum *client.QuorumError
-	var window *trust.WindowError
-	if err != nil && !errors.As(err, &quorum) && !errors.As(err, &window) {
-		return audit.Config{}, fmt.Errorf("%s: %w", where, err)
-	}
-	cfg, err := audit.Under(t, cp.Note, tiles.FromFetch(r.Fetch))
+	// What is wrong with the checkpoint, or missing, has its place in the report.
+	cfg, err := audit.Open(ctx, t, r.Fetch)
 	if err != nil {
 		return cfg, fmt.Errorf("%s: %w", where, err)
 	}
