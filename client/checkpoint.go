@@ -39,6 +39,7 @@ type keeper struct {
 type signed struct {
 	trust.Checkpoint
 	compared bool // with all others that were known
+	ended    bool // by a key of the log that counts there no more: held against others, and not passed on
 }
 
 const (
@@ -67,22 +68,34 @@ func openKeeper(t *trust.Trust, fetch, fresh tiles.Fetch, dir string) (*keeper, 
 		if err != nil {
 			return nil, fmt.Errorf("reading the latest checkpoint: %w", err)
 		}
-		c, err := t.OpenCheckpoint(b)
-		if err != nil {
+		if err := k.load(name, b); err != nil {
 			return nil, fmt.Errorf("reading the latest checkpoint from %s: %w", filepath.Join(dir, name), err)
-		}
-		switch {
-		case name != latestName:
-			k.signed = append(k.signed, signed{c, false})
-		case c.Witnessed:
-			k.latest = &c
-		default: // the trust file demands more than it did
-			if err := k.add(signed{c, false}); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return k, nil
+}
+
+// load takes a checkpoint that was kept. The trust file may be another than it was then: one whose key was stolen since holds
+// nobody to anything, and to stop for it would let the thief stop us; one whose key was ended is still the log's word.
+func (k *keeper) load(name string, b []byte) error {
+	c, err := k.trust.OpenCheckpoint(b)
+	var window *trust.WindowError
+	switch {
+	case errors.Is(err, trust.ErrNotSigned), errors.As(err, &window) && window.Window.Compromised:
+		return nil
+	case window != nil:
+		c.Witnessed = false
+		k.signed = append(k.signed, signed{c, false, true})
+	case err != nil:
+		return err
+	case name != latestName:
+		k.signed = append(k.signed, signed{c, false, false})
+	case c.Witnessed:
+		k.latest = &c
+	default: // the trust file demands more than it did
+		return k.add(signed{c, false, false})
+	}
+	return nil
 }
 
 // note is the largest checkpoint that was verified, with the quorum or without, or nil.
@@ -91,7 +104,7 @@ func (k *keeper) note() []byte {
 	defer k.mu.Unlock()
 	best := k.latest
 	for i, s := range k.signed {
-		if s.compared && (best == nil || s.Size > best.Size) {
+		if s.compared && !s.ended && (best == nil || s.Size > best.Size) {
 			best = &k.signed[i].Checkpoint
 		}
 	}
@@ -149,7 +162,7 @@ func (k *keeper) give(note []byte) error {
 	if len(k.signed) >= maxSigned {
 		return fmt.Errorf("%d checkpoints of the log could not be compared with each other, no more are taken", maxSigned)
 	}
-	return k.add(signed{c, false})
+	return k.add(signed{c, false, false})
 }
 
 // compareGiven verifies what was given and not yet compared.
@@ -226,7 +239,7 @@ func (k *keeper) keep(c trust.Checkpoint, others []trust.Checkpoint) error {
 	if slices.ContainsFunc(others, func(o trust.Checkpoint) bool { return o.Size >= c.Size }) {
 		return nil
 	}
-	return k.add(signed{c, true})
+	return k.add(signed{c, true, false})
 }
 
 // add keeps a signed checkpoint. It needs k.mu.

@@ -41,6 +41,9 @@ type Cosignature struct {
 	Time      uint64 // seconds since 1970, by the witness's clock
 }
 
+// ErrNotSigned means that no pinned Ed25519 key of the log has signed a checkpoint.
+var ErrNotSigned = errors.New("no Ed25519 signature of the log")
+
 // OpenCheckpoint reads a checkpoint (https://c2sp.org/tlog-checkpoint), verifies the log's signature, which must be one of
 // Ed25519 by a key that counts for its size, and every cosignature by a pinned witness. A signature by a pinned key that
 // does not verify is an error, and so is one by the log's compromised key alone that witnesses do not bear out: what was
@@ -53,6 +56,9 @@ func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("checkpoint of %d bytes, at most %d", len(b), checkpoint.MaxNote)
 	}
 	n, err := note.Open(b, t.checkpointKeys)
+	if unverified := (*note.UnverifiedNoteError)(nil); errors.As(err, &unverified) {
+		err = ErrNotSigned // nor anybody's else
+	}
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -176,7 +182,7 @@ func (t *Trust) judgeSigned(signed []signature, c Checkpoint) error {
 	case outside != nil:
 		return fmt.Errorf("checkpoint: %w", outside)
 	}
-	return errors.New("checkpoint: no Ed25519 signature of the log")
+	return fmt.Errorf("checkpoint: %w", ErrNotSigned)
 }
 
 // missing says what policy demands beyond, or "".
