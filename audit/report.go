@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -162,9 +163,7 @@ func (r *Report) Text(w io.Writer) error {
 		line("%s: log %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin))
 	} else {
 		line("%s: log %s, size %d, root %s", strings.ToUpper(r.Verdict), safe.Text(r.Origin), r.Checkpoint.Size, r.Checkpoint.Root)
-		if seen := r.Checkpoint.Seen(); seen != "" {
-			line("%s", safe.Text(seen))
-		}
+		line("%s", safe.Text(cmp.Or(r.Checkpoint.Seen(), evidence.UnseenText)))
 	}
 	for _, f := range r.Findings {
 		line("  %s: %s", f.Check, safe.Text(f.String()))

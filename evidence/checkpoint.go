@@ -53,6 +53,9 @@ func (c CheckpointInfo) Operators() (names []string) {
 	return names
 }
 
+// UnseenText is said of a checkpoint that no pinned witness has cosigned, also where the trust file demands none.
+const UnseenText = "seen by no pinned witness: that others were shown the same log is the log's word alone"
+
 // Seen says in words by whom the checkpoint was seen and when, or "" if no pinned witness has cosigned.
 func (c CheckpointInfo) Seen() string {
 	names := c.Operators()

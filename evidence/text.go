@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -90,9 +91,7 @@ func (p *printer) basis(r Report) {
 	p.line("  this file    sha256 %s", r.Bundle)
 	if r.Checkpoint != nil {
 		p.line("  proven under the log's checkpoint of size %d, root %s", r.Checkpoint.Size, r.Checkpoint.Root)
-		if seen := r.Checkpoint.Seen(); seen != "" {
-			p.line("  %s", seen)
-		}
+		p.line("  %s", cmp.Or(r.Checkpoint.Seen(), UnseenText))
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,8 +87,8 @@ func verifyProof(proofFile, trustFile, leafFile string, w io.Writer) error {
 	if unmet != nil {
 		return &exitError{code: evidence.ExitPolicy, err: fmt.Errorf("the proof holds, and its checkpoint lacks what the trust file demands: %w", unmet)}
 	}
-	seen := prefixed(", ", safe.Text(evidence.CheckpointInfoOf(t, cp).Seen()))
-	_, err = fmt.Fprintf(w, "VERIFIED. Leaf %d stands in the log %s, under its checkpoint of size %d%s.\n", p.Index, safe.Text(t.Origin), cp.Size, seen)
+	seen := safe.Text(cmp.Or(evidence.CheckpointInfoOf(t, cp).Seen(), evidence.UnseenText))
+	_, err = fmt.Fprintf(w, "VERIFIED. Leaf %d stands in the log %s, under its checkpoint of size %d, %s.\n", p.Index, safe.Text(t.Origin), cp.Size, seen)
 	return err
 }
 

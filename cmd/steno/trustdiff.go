@@ -164,7 +164,10 @@ func (d *trustDiff) rules(old, next *trust.Trust) {
 	if d.old.Quorum != d.next.Quorum {
 		d.say("quorum: %s; it was: %s", d.next.Quorum, d.old.Quorum)
 	}
-	if d.old.Overlap && !d.next.Overlap {
+	switch {
+	case d.old.Quorum != "none" && d.next.Quorum == "none":
+		d.say("WEAKER: %s", noQuorum)
+	case d.old.Overlap && !d.next.Overlap:
 		d.say("WEAKER: %s", noOverlap)
 	}
 	if !slices.Equal(d.old.Require, d.next.Require) {

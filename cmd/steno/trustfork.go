@@ -20,7 +20,8 @@ func newTrustFork() *cobra.Command {
 		Use:   "fork FILE --trust FILE|--log VKEY",
 		Short: "Verify proof that a log has shown two histories",
 		Long: `Verify a fork file: two checkpoints that the log has signed and that can't both be true. Recorders and witnesses write one when
-they meet such. Exit code 0: it is proof. 1: it proves nothing.`,
+they meet such. Exit code 0: it is proof. 1: it proves nothing. 2: usage, or a file
+that can't be read.`,
 		Args: exactly(1, "one file is needed"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (pinned == "") == (len(logs) == 0) {
@@ -28,7 +29,7 @@ they meet such. Exit code 0: it is proof. 1: it proves nothing.`,
 			}
 			b, err := readSmall(args[0])
 			if err != nil {
-				return fmt.Errorf("reading the fork file: %w", err)
+				return &exitError{code: exitUsage, err: fmt.Errorf("reading the fork file: %w", err)}
 			}
 			f, err := trust.ParseFork(b)
 			if err != nil {
@@ -53,7 +54,7 @@ func judgeFork(f trust.Fork, pinned string, logs []string) ([]string, error) {
 	if pinned != "" {
 		var err error
 		if t, err = readTrust(pinned); err != nil {
-			return nil, err
+			return nil, &exitError{code: exitUsage, err: err}
 		}
 		for _, v := range t.LogVerifiers() {
 			keys = append(keys, v)

@@ -81,7 +81,7 @@ can only be pinned anew.`,
 				c = t.Config
 			}
 			c.Version, c.Previous = 1, [32]byte{}
-			return f.write(cmd, c)
+			return f.write(cmd, c, nil)
 		},
 	}
 	f.define(cmd.Flags())
@@ -117,7 +117,7 @@ but --window adds to the windows, or replaces the one that its key has.
 			}
 			c := t.Config
 			c.Version, c.Previous = c.Version+1, t.Digest()
-			return f.write(cmd, c)
+			return f.write(cmd, c, t)
 		},
 	}
 	f.define(cmd.Flags())
@@ -126,8 +126,9 @@ but --window adds to the windows, or replaces the one that its key has.
 	return cmd
 }
 
-// write applies the flags to a configuration, and makes the file.
-func (f *trustFlags) write(cmd *cobra.Command, c trust.Config) error {
+// write applies the flags to a configuration, and makes the file. It says what changes against the one before, if there is one:
+// whoever prepares a version should see what it takes away.
+func (f *trustFlags) write(cmd *cobra.Command, c trust.Config, before *trust.Trust) error {
 	if f.out == "" {
 		return usage("-o FILE is needed: where the trust file goes")
 	}
@@ -141,7 +142,11 @@ func (f *trustFlags) write(cmd *cobra.Command, c trust.Config) error {
 	if err := durable.CreateFile(f.out, t.Marshal(), publicFileMode); err != nil {
 		return fmt.Errorf("writing the trust file: %w", err)
 	}
-	return write(cmd.OutOrStdout(), viewOf(t).lines()...)
+	lines := viewOf(t).lines()
+	if before != nil {
+		lines = append(append(lines, ""), diffTrust(before, t)...)
+	}
+	return write(cmd.OutOrStdout(), lines...)
 }
 
 func (f *trustFlags) apply(c *trust.Config) error {

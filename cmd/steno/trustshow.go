@@ -15,6 +15,9 @@ import (
 // noOverlap is what a weak quorum allows.
 const noOverlap = "two quorums need no operator in common: the log can show two histories and no witness lies"
 
+// noQuorum is what a trust file without witnesses, or that demands none, allows.
+const noQuorum = "no witness is demanded: that others were shown the same log is the log's word alone"
+
 func newTrustShow() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -200,7 +203,10 @@ func (v trustView) lines() (out []string) {
 		}
 	}
 	say("quorum", "%s", v.Quorum)
-	if !v.Overlap && len(v.Operators) > 0 && v.Quorum != "none" {
+	switch {
+	case v.Quorum == "none":
+		say("", "%s", noQuorum)
+	case !v.Overlap:
 		say("", "%s", noOverlap)
 	}
 	for _, r := range v.Require {
