@@ -6,7 +6,7 @@
 //	ingest   recorders append, and see how their own sessions stand
 //	public   the checkpoint and hash tiles: what witnesses and verifiers need, no content
 //	audit    auditors search and read; every read of content is recorded before the content leaves
-//	ops      health and metrics
+//	ops      health and metrics; an operator has time stamps made
 //
 // openapi.yaml was written first and is served by each. docs/spec/errors.md lists the problems.
 //
@@ -113,7 +113,7 @@ func (l *Limits) complete() error {
 	return nil
 }
 
-// Config is what the API is made of. All but Witnessed, Limits, OpsAnonymous, Logger, Registerer and Now is needed.
+// Config is what the API is made of. All but Witnessed, Anchoring, Cosigned, Limits, OpsAnonymous, Logger, Registerer and Now is needed.
 type Config struct {
 	Recording Recording
 	Log       Log
@@ -126,6 +126,10 @@ type Config struct {
 	// Witnessed says that policy demands witnesses, so that what is published has their quorum. Without it no receipt claims
 	// the level witnessed.
 	Witnessed bool
+
+	Anchoring Anchoring // nil: nothing is time-stamped
+	// Cosigned says which witnesses signed a checkpoint, and its size. Nil: none do.
+	Cosigned func(note []byte) (size uint64, all []Cosigned)
 
 	Health   func(ctx context.Context) Health // what the server knows of itself
 	Gatherer prometheus.Gatherer              // what /metrics shows

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/stenolog/steno/access"
 	"github.com/stenolog/steno/api/wire"
@@ -305,75 +302,6 @@ func (a *API) leaf(ctx context.Context, index uint64) (*entry.Entry, error) {
 		return nil, fmt.Errorf("leaf %d is no entry: %s", index, err.Error())
 	}
 	return e, nil
-}
-
-func (a *API) blob(ctx context.Context, ref storage.Ref) (b []byte, err error) {
-	if ref.Size > int64(wire.MaxBlob) {
-		return nil, fmt.Errorf("blob of %d bytes", ref.Size)
-	}
-	rc, err := a.Blobs.Open(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rc.Close()) }()
-	b = make([]byte, ref.Size)
-	if _, err := io.ReadFull(rc, b); err != nil {
-		return nil, err
-	}
-	// The store checks the hash at the last read, which is the one that finds the end.
-	if n, err := rc.Read(make([]byte, 1)); n != 0 || err != io.EOF { //nolint:errorlint // readers return it bare
-		return nil, fmt.Errorf("blob does not end after %d bytes: %w", ref.Size, err)
-	}
-	return b, nil
-}
-
-// readBlob sends one blob. The entry that names it says which session is read, and how large it is.
-func (a *API) readBlob(w http.ResponseWriter, r *http.Request) {
-	ref, p, err := a.blobAsked(r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	b, err := a.blob(r.Context(), ref)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	s := access.Scope{What: access.WhatBlobs, Session: p.session, From: p.rows[0].index, To: p.rows[0].index + 1, Blob: ref.SHA256}
-	if err := a.gate.Allow(r.Context(), traceOf(r).principal, access.Content, s); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	send(w, wire.BlobType, "no-store", b)
-}
-
-func (a *API) blobAsked(r *http.Request) (storage.Ref, page, error) {
-	fail := func(err error) (storage.Ref, page, error) { return storage.Ref{}, page{}, err }
-	q, err := query(r, "entry")
-	if err != nil {
-		return fail(err)
-	}
-	if !q.Has("entry") {
-		return fail(refuse(codeParameter, "entry is missing: the index of the leaf that names the blob"))
-	}
-	index, err := number(q, "entry", 0, 1<<53)
-	if err != nil {
-		return fail(err)
-	}
-	sum, err := base64.RawURLEncoding.Strict().DecodeString(chi.URLParam(r, "hash"))
-	if err != nil || len(sum) != 32 {
-		return fail(refuse(codeNotFound, "the path names no SHA-256 in unpadded base64url"))
-	}
-	e, err := a.leaf(r.Context(), index)
-	if err != nil {
-		return fail(err)
-	}
-	for _, b := range e.Blobs {
-		if b.SHA256 == entry.Hash(sum) {
-			return storage.Ref{SHA256: b.SHA256, Size: int64(b.Size)}, page{session: e.Session, rows: []place{{index: index}}}, nil
-		}
-	}
-	return fail(refuse(codeNotFound, "that entry names no such blob"))
 }
 
 // send writes bytes whole.

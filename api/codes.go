@@ -28,6 +28,7 @@ const (
 	codeBusy            = "too-much-in-flight"
 	codeNotCovered      = "not-covered"
 	codeTimeout         = "timeout"
+	codeAnchoringOff    = "anchoring-off"
 )
 
 // A kind is what a code means: its HTTP status, and the title that RFC 9457 wants to be the same for every occurrence.
@@ -56,6 +57,7 @@ var kinds = map[string]kind{
 	codeBusy:            {http.StatusTooManyRequests, "The server has too many bytes in flight"},
 	codeNotCovered:      {http.StatusNotFound, "No checkpoint of the level covers the entry yet"},
 	codeTimeout:         {http.StatusServiceUnavailable, "The server took too long"},
+	codeAnchoringOff:    {http.StatusNotFound, "This log has no time-stamp authorities"},
 
 	// the framing of a submission
 	wire.CodeVersion:   {http.StatusUnprocessableEntity, "The submission is of another version"},

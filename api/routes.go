@@ -85,6 +85,7 @@ func (a *API) proveRoutes(r chi.Router) {
 	r = r.With(a.as(access.Prove), a.accept(wire.ProofType))
 	r.Get(wire.PathProof, a.proof)
 	r.Get(wire.PathCheckpoint, a.signedCheckpoint)
+	r.Get(wire.PathTime, a.entryTime)
 }
 
 // Audit is for people who may read.
@@ -114,6 +115,8 @@ func (a *API) Ops() http.Handler {
 	r := a.router(ListenerOps)
 	r.Get("/healthz", a.healthz)
 	r.Get("/readyz", a.readyz)
+	// Whoever may see how the server is may have it stamp: operators, and nobody else.
+	r.With(a.as(access.Health), a.accept(wire.JSONType)).Post(wire.PathAnchors, a.anchor)
 	if a.OpsAnonymous {
 		r.Get("/metrics", a.serveMetrics)
 	} else {

@@ -17,11 +17,14 @@ const (
 	PathRecords    = "/v1/records"
 	PathBlob       = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url; ?entry= is the index of a leaf that names it
 	PathProof      = "/v1/entries/{index}/proof"
+	PathTime       = "/v1/entries/{index}/time"
 	PathCheckpoint = "/v1/checkpoint" // the latest that the log has signed, whether it has the quorum or not
+	PathAnchors    = "/v1/anchors"
 )
 
 // A Level says what a receipt states: durable by the log's received signature, integrated by a checkpoint that covers it and
-// that the log has signed, witnessed by one that has the quorum of policy besides.
+// that the log has signed, witnessed by one that has the quorum of policy besides, anchored by a time-stamp token over such a
+// one. Anchored is said in answers about time only, and cannot be waited for: it may be an hour away.
 type Level string
 
 // The levels that this version of the API knows. Without witnesses in policy nothing is called witnessed.
@@ -29,6 +32,7 @@ const (
 	Durable    Level = "durable"
 	Integrated Level = "integrated"
 	Witnessed  Level = "witnessed"
+	Anchored   Level = "anchored"
 )
 
 // Media types of answers.
@@ -170,4 +174,47 @@ type Key struct {
 	Class string     `json:"class"`
 	Key   entry.Hash `json:"key"`  // commitment
 	File  []byte     `json:"file"` // an age file, in base64
+}
+
+// A Time says between which times an entry was logged, as far as the log knows: it is information, which a verifier proves for
+// itself from the anchor events (docs/spec/anchors.md). What is not known is null.
+type Time struct {
+	Index     uint64     `json:"index"`
+	Level     Level      `json:"level"`      // the highest that the entry has reached
+	NotBefore *Bound     `json:"not_before"` // by the anchor below the entry whose token is the latest
+	NotAfter  *Bound     `json:"not_after"`  // by the token over a checkpoint that covers the entry; of the k-th authority, where the trust file demands k
+	Witnessed *Witnesses `json:"witnessed"`  // independently of the authorities
+}
+
+// A Bound is a time that a time-stamp authority states, with its accuracy taken off (not before) or added (not after).
+type Bound struct {
+	Time        entry.Time `json:"time"`
+	Authority   string     `json:"authority"`
+	AnchorIndex uint64     `json:"anchor_index"`   // of the leaf with the token
+	Size        uint64     `json:"size,omitempty"` // of the checkpoint that was stamped; of not_after only
+}
+
+// Witnesses are those that cosigned the published checkpoint which covers an entry: all of them had seen it by Time.
+type Witnesses struct {
+	Time      entry.Time `json:"time"`
+	Size      uint64     `json:"size"` // of the checkpoint
+	Witnesses []string   `json:"witnesses"`
+}
+
+// Anchors is what a round of anchoring came to.
+type Anchors struct {
+	// New is false where only the log's own events came since the last round: nobody was asked but those who owe a token of
+	// that.
+	New         bool              `json:"new"`
+	Size        uint64            `json:"size"` // of the checkpoint
+	Authorities []AuthorityAnswer `json:"authorities"`
+}
+
+// An AuthorityAnswer is what one time-stamp authority said.
+type AuthorityAnswer struct {
+	Authority   string      `json:"authority"`
+	Anchored    bool        `json:"anchored"`               // its token over the checkpoint is in the log
+	AnchorIndex *uint64     `json:"anchor_index,omitempty"` // of the leaf with it
+	Time        *entry.Time `json:"time,omitempty"`         // that it states
+	Reason      string      `json:"reason,omitempty"`       // why not: a word of docs/spec/anchors.md. It is asked again
 }
