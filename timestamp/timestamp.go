@@ -1,0 +1,63 @@
+// Package timestamp asks for and judges RFC 3161 time-stamp tokens: a third party's signed word that a digest existed at a time.
+//
+// A token is a CMS SignedData (RFC 5652) in DER that holds a TSTInfo:
+//
+//	ContentInfo { id-signedData, SignedData v3 {
+//	  digestAlgorithms { sha256 }
+//	  eContent { id-ct-TSTInfo, TSTInfo v1 { policy, imprint, serialNumber, genTime, accuracy, …, nonce, tsa } }
+//	  certificates { the signer's, and those between it and an anchor }
+//	  signerInfos { one: signed attributes contentType, messageDigest, signingCertificate(V2); signature } } }
+//
+// Verify believes nothing but the caller's [Authority]: the certificates by which its chains end, when its word counts, and how
+// inexact it may be. The wall clock is never asked; chains are judged at the time that the token states. Whether that time can be
+// believed once the certificates have expired, or the authority's key has leaked, follows from other tokens that cover this one,
+// which is for the caller to see.
+//
+// Every byte of a token that passes is signed, or has one possible value. docs/spec/timestamp.md lists what is demanded.
+package timestamp
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+const (
+	// MaxToken is the greatest length of a token, and of the response that brings it.
+	MaxToken = 64 << 10
+	// MaxCertificates is the greatest number of certificates in a token.
+	MaxCertificates = 16
+)
+
+// An Authority is a time-stamp authority as a verifier pins it.
+type Authority struct {
+	Name string
+	// Anchors are the DER certificates by which chains end. They are this authority's own, not a pool shared with others.
+	Anchors [][]byte
+	// A token's time must lie in [From, Until).
+	From, Until time.Time
+	// Policies are the dotted object identifiers allowed; empty allows any.
+	Policies []string
+	// Accuracy is the most that a token may claim. A token that claims none counts as this inexact.
+	Accuracy time.Duration
+	// Compromised, unless zero, is since when the authority's word is worth nothing: tokens of this time and later never count.
+	// Earlier ones count only where a successor of another authority proves that they existed before, which Verify does not see.
+	Compromised time.Time
+}
+
+// A Token is what a verified token says.
+type Token struct {
+	Time     time.Time // genTime
+	Accuracy time.Duration
+	Serial   string // in hexadecimal
+	Policy   string // dotted
+	Digest   [sha256.Size]byte
+	SHA256   [sha256.Size]byte // of the token's DER
+	Signer   []byte            // DER
+	Chain    [][]byte          // DER, from the signer to an anchor, both included
+}
+
+// NotAfter is the latest time at which the authority can have seen the digest.
+func (t Token) NotAfter() time.Time { return t.Time.Add(t.Accuracy) }
+
+// NotBefore is the earliest.
+func (t Token) NotBefore() time.Time { return t.Time.Add(-t.Accuracy) }
