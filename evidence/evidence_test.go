@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	. "github.com/stenolog/steno/evidence/evidencetest"
@@ -386,6 +389,31 @@ func TestEmbeddedCheckpointsAreChecked(t *testing.T) {
 			check = ""
 		}
 		want(t, verify(t, l.Evidence(main.ID), l.Trust), c.exit, check, c.words)
+	}
+}
+
+// Two roots of one size, whoever was shown them, are two histories: of one session or of two.
+func TestONEHISTORY_aSplitViewWithinABundleIsFound(t *testing.T) {
+	for _, sessions := range []int{1, 2} {
+		l, r := newLog(t)
+		var all []*Track
+		for n := range sessions {
+			all = append(all, l.Open(SessionID(n+1), "bot", r))
+		}
+		show := func(s *Track, root byte) {
+			head := checkpoint.Checkpoint{Origin: origin, Size: 2, Root: [32]byte{root}}
+			cp := Must(note.Sign(&note.Note{Text: head.Text()}, l.Signers...))(t)
+			s.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: entry.Text(cp)}))
+		}
+		show(all[0], 1)
+		show(all[0], 1)
+		show(all[sessions-1], 2)
+		var ids []string
+		for _, s := range all {
+			s.Close()
+			ids = append(ids, s.ID)
+		}
+		want(t, verify(t, l.Evidence(ids...), l.Trust), evidence.ExitFailed, evidence.CheckEmbedded, "split view")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/trust"
 )
@@ -67,6 +68,7 @@ type verification struct {
 	sessions map[string]*Session
 	system   map[string]*systemTrack
 	entries  map[uint64]*entry.Entry
+	roots    map[uint64]entry.Hash // that recorders were shown, by size
 	passed   map[CheckID]int
 	findings []Finding
 	shaken   bool // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
@@ -107,6 +109,7 @@ func (s *systemTrack) add(e *entry.Entry) (again bool, wrong string) {
 func Verify(b *Bundle, t *trust.Trust, opts Options) Report {
 	v := &verification{
 		b: b, t: t, sessions: map[string]*Session{}, system: map[string]*systemTrack{}, entries: map[uint64]*entry.Entry{},
+		roots:  map[uint64]entry.Hash{0: checkpoint.EmptyRoot()},
 		passed: map[CheckID]int{CheckBundle: 1},
 	}
 	r := newReport()
@@ -258,11 +261,23 @@ func (v *verification) judge(r *Report) {
 		for id, n := range s.passed {
 			v.passed[id] += n
 		}
-		for _, m := range s.embedded { // a view of the same size with another root is a split view
-			if cp, err := v.t.OpenCheckpoint([]byte(m.note)); v.keys.Embedded(cp, err, m.index) == nil && cp.Size == v.cp.Size && cp.Root != v.cp.Root {
-				v.find(CheckEmbedded, Failed, m.where, "split view: the recorder was shown another root for the size of this checkpoint")
-			}
+		v.views(s)
+	}
+}
+
+// views compares what recorders were shown: of one size there is one root. That they belong to the bundle's tree, which is
+// larger than any of them, takes an audit.
+func (v *verification) views(s *Session) {
+	for _, m := range s.embedded {
+		cp, err := v.t.OpenCheckpoint([]byte(m.note))
+		if v.keys.Embedded(cp, err, m.index) != nil {
+			continue // Judge has told
 		}
+		if root, known := v.roots[cp.Size]; known && root != cp.Root {
+			v.find(CheckEmbedded, Failed, m.where, fmt.Sprintf("split view: the recorder was shown another root for size %d than was shown before", cp.Size))
+			continue
+		}
+		v.roots[cp.Size] = cp.Root
 	}
 }
 
