@@ -61,7 +61,7 @@ func hint(err error, format string, args ...any) error {
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, io streams) int {
-	root := newRoot(io, slices.Contains(args, "--json"))
+	root := newRoot(io, slices.Contains(args, "--json") || slices.Contains(args, "--json=true"))
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
