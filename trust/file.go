@@ -36,6 +36,12 @@ func (c Config) marshal() []byte {
 	for _, r := range c.Require {
 		b.WriteString(r.line() + "\n")
 	}
+	for _, a := range c.Authorities {
+		b.WriteString(authorityLine(a) + "\n")
+	}
+	if c.Stamps > 0 {
+		fmt.Fprintf(&b, "stamps %d\n", c.Stamps)
+	}
 	b.WriteString(policyLine + "\n")
 	b.Write(c.Policy)
 	return []byte(b.String())
@@ -109,8 +115,14 @@ func (c *Config) take(word, rest string) (err error) {
 		}
 	case "require":
 		err = c.takeRequirement(rest)
+	case "authority":
+		err = c.takeAuthority(rest)
+	case "stamps":
+		if c.Stamps, err = strconv.Atoi(rest); err != nil {
+			err = errors.New("not a number in decimal")
+		}
 	default:
-		err = errors.New("begins with none of version, previous, threshold, signer, received, system, enroller, operator, window, require, policy")
+		err = errors.New("begins with none of version, previous, threshold, signer, received, system, enroller, operator, window, require, authority, stamps, policy")
 	}
 	return err
 }
@@ -122,6 +134,15 @@ func (c *Config) takeRequirement(rest string) error {
 		return errors.New("not «require ALGORITHM YEAR-MONTH-DAY»")
 	}
 	c.Require, err = more(c.Require, Requirement{algorithm, from}, 1)
+	return err
+}
+
+func (c *Config) takeAuthority(rest string) error {
+	if len(c.Authorities) == maxAuthorities { // before certificates are read
+		return fmt.Errorf("more than %d such lines", maxAuthorities)
+	}
+	a, err := parseAuthority(rest)
+	c.Authorities = append(c.Authorities, a)
 	return err
 }
 

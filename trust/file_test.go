@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,12 +24,15 @@ type trustVector struct {
 	Version uint64 `json:"version,omitempty"`
 	Quorum  string `json:"quorum,omitempty"` // in words, by operators
 	Overlap bool   `json:"overlap,omitempty"`
+	Stamps  int    `json:"stamps,omitempty"`
+
+	Authorities []string `json:"authorities,omitempty"` // their names
 
 	errorHas string
 }
 
 const trustAbout = "Trust files, steno/trust/v1 and v2: trust is the file. A refused one must be refused as a whole, for the reason. " +
-	"quorum is in words, with operators for witnesses; overlap says that any two quorums have an operator in common."
+	"quorum is in words, with operators for witnesses; overlap says that any two quorums have an operator in common; stamps, how many of the authorities must bound a time."
 
 func (w *world) make(change func(*trust.Config)) *trust.Trust {
 	c := w.config()
@@ -50,10 +54,14 @@ func (w *world) policy(lines ...string) []byte {
 }
 
 func accepted(name, reason string, tr *trust.Trust) trustVector {
-	return trustVector{
+	v := trustVector{
 		Name: name, Trust: string(tr.Marshal()), Accept: true, Reason: reason, Digest: fmt.Sprintf("%x", tr.Digest()),
-		Origin: tr.Origin, Version: tr.Version, Quorum: tr.QuorumWords(), Overlap: tr.Overlap(),
+		Origin: tr.Origin, Version: tr.Version, Quorum: tr.QuorumWords(), Overlap: tr.Overlap(), Stamps: tr.Stamps(),
 	}
+	for _, a := range tr.Authorities() {
+		v.Authorities = append(v.Authorities, a.Name)
+	}
+	return v
 }
 
 func acceptedTrusts(w *world) []trustVector {
@@ -170,7 +178,6 @@ func refusedTrusts(w *world) []trustVector {
 	refuse(pq, "requirement that the log can't meet", "it has no such key", "log has no such key", "log "+w.logPQ.Verifier().String()+"\n", "")
 	bad("requirement that witnesses can't meet", "", "no such key", "policy\n", "require ml-dsa-44 2028-01-01\npolicy\n")
 	refuse(pq, "requirement that the quorum can't meet", "bank has Ed25519 alone", "can't make the quorum", "group bank any w2 pq2\n", "group bank all w2 pq2\n")
-	bad("time-stamp authority", "reserved", "begins with none", "policy\n", "authority tsa.example MIIB\npolicy\n")
 	bad("empty line", "", "begins with none", "version 2\n", "version 2\n\n")
 	bad("comment", "only the policy has some", "begins with none", "version 2\n", "# comment\nversion 2\n")
 	bad("carriage returns", "", "line 1", "v2\n", "v2\r\n")
@@ -185,6 +192,7 @@ func refusedTrusts(w *world) []trustVector {
 	last := &v[len(v)-1]
 	last.Trust = strings.Replace(last.Trust, "witness w3 "+w.vkey("w3"), "witness w3 "+fixed(edCosi, origin, "collide witness 22604").Verifier().String(), 1)
 	old := "steno/trust/v1\nlog " + w.log.Verifier().String() + "\nreceived " + w.received + "\nsystem " + w.system + "\nenroller " + enroller + "\n"
+	refuse(old, "version 1 with an authority", "", "none of log", "enroller", line(string(w.make(authorities).Marshal()), "authority")+"enroller")
 	refuse(old, "version 1 with ML-DSA", "", "plain Ed25519", w.log.Verifier().String(), w.logPQ.Verifier().String())
 	refuse(old, "version 1 with two keys", "", "2 logs", "received", "log "+w.log2.Verifier().String()+"\nreceived")
 	refuse(old, "version 1 with a window", "", "none of log", "enroller", "window enroller "+enroller+" 0 500\nenroller")
@@ -215,7 +223,7 @@ func sorted(a, b string) string {
 
 func TestTrustVectors(t *testing.T) {
 	w := newWorld()
-	made := append(acceptedTrusts(w), refusedTrusts(w)...)
+	made := slices.Concat(acceptedTrusts(w), acceptedAuthorities(w), refusedTrusts(w), refusedAuthorities(w))
 	plain := make([]trustVector, len(made))
 	for i, v := range made {
 		v.errorHas = ""
@@ -253,6 +261,11 @@ func TestLinesAreBounded(t *testing.T) {
 	if _, err := trust.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), "more than 1024") {
 		t.Errorf("windows: %v", err)
 	}
+	authority := line(string(w.make(authorities).Marshal()), "authority")
+	bad = strings.Replace(base, "policy\n", strings.Repeat(authority, 17)+"policy\n", 1)
+	if _, err := trust.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), "more than 16") {
+		t.Errorf("authorities: %v", err)
+	}
 	if _, err := trust.Parse(append([]byte(base), bytes.Repeat([]byte("#\n"), trust.MaxFile/2)...)); err == nil {
 		t.Error("a file without end")
 	}
@@ -263,13 +276,15 @@ func TestMakeWritesWhatItWasGiven(t *testing.T) {
 	w := newWorld()
 	window := trust.Window{Role: trust.RoleRecorder, Key: w.recorder, Until: 5}
 	for name, change := range map[string]func(*trust.Config){
-		"operator": func(c *trust.Config) { c.Operators[2].Name = "ngo w3\nwindow" },
-		"space":    func(c *trust.Config) { c.Operators[2].Name = "ngo w3" },
-		"empty":    func(c *trust.Config) { c.Operators[2].Name = "" },
-		"witness":  func(c *trust.Config) { c.Operators[0].Witnesses = []string{"w1 w3"} },
-		"enroller": func(c *trust.Config) { c.Enrollers[0] += "\nenroller " + w.enroller2.Verifier().String() },
-		"window":   func(c *trust.Config) { window.Key += " 0 5\n"; c.Windows = append(c.Windows, window) },
-		"role":     func(c *trust.Config) { c.Windows = append(c.Windows, trust.Window{Role: "recorder x", Key: "y"}) },
+		"operator":  func(c *trust.Config) { c.Operators[2].Name = "ngo w3\nwindow" },
+		"space":     func(c *trust.Config) { c.Operators[2].Name = "ngo w3" },
+		"empty":     func(c *trust.Config) { c.Operators[2].Name = "" },
+		"witness":   func(c *trust.Config) { c.Operators[0].Witnesses = []string{"w1 w3"} },
+		"enroller":  func(c *trust.Config) { c.Enrollers[0] += "\nenroller " + w.enroller2.Verifier().String() },
+		"window":    func(c *trust.Config) { window.Key += " 0 5\n"; c.Windows = append(c.Windows, window) },
+		"role":      func(c *trust.Config) { c.Windows = append(c.Windows, trust.Window{Role: "recorder x", Key: "y"}) },
+		"authority": func(c *trust.Config) { authorities(c); c.Authorities[0].Name = "tsa.example 2026-01-01" },
+		"policies":  func(c *trust.Config) { authorities(c); c.Authorities[0].Policies = []string{"1.2 -"} },
 		"require": func(c *trust.Config) {
 			c.Require = []trust.Requirement{{Algorithm: "ml-dsa-44 2028-01-01\npolicy", From: time.Now()}}
 		},
@@ -289,7 +304,7 @@ func TestMakeWritesWhatItWasGiven(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	w := newWorld()
-	for _, v := range append(acceptedTrusts(w), refusedTrusts(w)...) {
+	for _, v := range slices.Concat(acceptedTrusts(w), acceptedAuthorities(w), refusedTrusts(w), refusedAuthorities(w)) {
 		f.Add([]byte(v.Trust))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -62,6 +62,24 @@ func (t *Trust) operatorOf(g Group) string {
 	return o
 }
 
+// QuorumTime is when the witnesses that policy demands had all cosigned a checkpoint, by their clocks in seconds since 1970:
+// the earliest such time. It is not ok where they have not, or none are demanded.
+func (t *Trust) QuorumTime(c Checkpoint) (seconds uint64, ok bool) {
+	if !t.NeedsWitnesses() || !c.Witnessed {
+		return 0, false
+	}
+	var times []uint64
+	for _, s := range c.Cosigned {
+		times = append(times, s.Time)
+	}
+	for _, at := range slices.Sorted(slices.Values(times)) {
+		if t.met(c.Cosigned, func(s Cosignature) bool { return s.Time <= at }) {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
 // plain quotes a name that could be taken for the words around it.
 func plain(s string) string {
 	if strings.ContainsAny(s, ",()\"") {

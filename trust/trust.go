@@ -1,6 +1,6 @@
 // Package trust holds what a verifier pins: the keys of a log, of its witnesses and of the enrollers it believes, with the
-// part of the log that each of them counts for, in one file that is itself pinned by its hash. A verdict follows from this
-// file and the evidence, never from a server's word, a clock or the network.
+// part of the log that each of them counts for, and time-stamp authorities, in one file that is itself pinned by its hash. A
+// verdict follows from this file and the evidence, never from a server's word, a clock or the network.
 //
 //	steno/trust/v2
 //	version 2
@@ -15,6 +15,8 @@
 //	operator bank.example w2
 //	window enroller acme/enroller+99887766+AQ… 0 500000
 //	require ml-dsa-44 2028-01-01
+//	authority tsa.example 2026-01-01 2031-01-01 1 1.2.3.4.1 - MIIB…
+//	stamps 1
 //	policy
 //	log log.acme.example/prod+d1c2b3a4+AQ…
 //	witness w1 auditor.example/w1+… https://witness.auditor.example/
@@ -30,6 +32,7 @@ package trust
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,6 +43,7 @@ import (
 
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/timestamp"
 )
 
 const (
@@ -66,7 +70,10 @@ type Config struct {
 	Operators []Operator // of all the policy's witnesses
 	Windows   []Window
 	Require   []Requirement
-	Policy    []byte // a tlog-policy; its logs are the keys of the one log
+	// Authorities are those whose time-stamp tokens bound times, and Stamps is how many of them must; 0 demands none.
+	Authorities []timestamp.Authority
+	Stamps      int
+	Policy      []byte // a tlog-policy; its logs are the keys of the one log
 }
 
 // An Operator runs witnesses. Cosignatures of one operator never count twice: if it has several keys, they are the members
@@ -118,6 +125,11 @@ func Make(c Config) (*Trust, error) {
 			return nil, fmt.Errorf("making a trust file: %q is not a word", w)
 		}
 	}
+	for _, a := range c.Authorities {
+		if err := checkWhole(a); err != nil {
+			return nil, fmt.Errorf("making a trust file: %w", err)
+		}
+	}
 	return Parse(c.marshal())
 }
 
@@ -132,6 +144,9 @@ func (c *Config) words() (w []string) {
 	}
 	for _, r := range c.Require {
 		w = append(w, r.Algorithm)
+	}
+	for _, a := range c.Authorities {
+		w = append(append(w, a.Name), a.Policies...)
 	}
 	return w
 }
@@ -150,6 +165,14 @@ func (c *Config) order() {
 	slices.SortFunc(c.Windows, func(a, b Window) int { return strings.Compare(a.line(), b.line()) })
 	c.Require = slices.Clone(c.Require)
 	slices.SortFunc(c.Require, func(a, b Requirement) int { return strings.Compare(a.line(), b.line()) })
+	c.Authorities = slices.Clone(c.Authorities)
+	for i, a := range c.Authorities {
+		c.Authorities[i].Policies = slices.Sorted(slices.Values(a.Policies))
+		c.Authorities[i].Anchors = slices.SortedFunc(slices.Values(a.Anchors), func(a, b []byte) int {
+			return strings.Compare(base64.StdEncoding.EncodeToString(a), base64.StdEncoding.EncodeToString(b))
+		})
+	}
+	slices.SortFunc(c.Authorities, func(a, b timestamp.Authority) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Parse reads a trust file in its one spelling.
@@ -203,7 +226,7 @@ func (t *Trust) load() error {
 		return fmt.Errorf("threshold %d of %d signers", t.Threshold, len(t.Signers))
 	}
 	for _, check := range []func() error{
-		t.checkPoints, t.loadCheckpointKeys, t.checkOperators, t.loadWindows, t.checkReachable, t.checkRequirements,
+		t.checkPoints, t.loadCheckpointKeys, t.checkOperators, t.loadWindows, t.checkReachable, t.checkRequirements, t.loadAuthorities,
 	} {
 		if err := check(); err != nil {
 			return err
