@@ -54,7 +54,11 @@ type trustView struct {
 	Quorum    string         `json:"quorum"`
 	Overlap   bool           `json:"overlap"`
 	Require   []requireView  `json:"require"`
-	Policy    string         `json:"policy"` // base64
+
+	Authorities []authorityView `json:"authorities"`
+	Stamps      int             `json:"stamps"`
+
+	Policy string `json:"policy"` // base64
 }
 
 type keyView struct {
@@ -99,6 +103,7 @@ func viewOf(t *trust.Trust) trustView {
 		Received: keys(trust.RoleReceived, t.Received), System: keys(trust.RoleSystem, t.System), Enrollers: keys(trust.RoleEnroller, t.Enrollers),
 		Signers: keys("", t.Signers), Recorders: []keyView{}, Operators: []operatorView{}, Require: []requireView{},
 		Quorum: t.QuorumWords(), Overlap: t.Overlap(), Policy: base64.StdEncoding.EncodeToString(t.Policy),
+		Authorities: authoritiesOf(t), Stamps: t.Stamps(),
 	}
 	if t.Version > 1 {
 		v.Previous = fmt.Sprintf("%x", t.Previous)
@@ -212,6 +217,13 @@ func (v trustView) lines() (out []string) {
 	for _, r := range v.Require {
 		say("require", "%s from %s on", r.Algorithm, r.From)
 	}
+	for _, a := range v.Authorities {
+		say("authority", "%s  %s", a.Name, a.terms())
+		for _, c := range a.Anchors {
+			say("", "its chains end by %s", c)
+		}
+	}
+	say("times", "%s", stampWords(v.Stamps, len(v.Authorities)))
 	if v.Threshold > 0 {
 		say("updates", "%d of %d signers", v.Threshold, len(v.Signers))
 	} else {
