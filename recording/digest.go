@@ -24,6 +24,7 @@ type digest struct {
 	restart bool         // session.roll that says the recorder was restarted
 	spooled bool         // session.roll that says that actions went on while they could only be spooled
 	close   *closing     // session.close
+	raised  bool         // privilege.change to break-glass
 	actions []actionMark // in order
 	ids     []idMark     // of managed events
 	system  []systemMark // of the log's own events
@@ -109,6 +110,12 @@ func (d *digest) event(track string, seq uint64, ev entry.Event) error {
 		for _, t := range v.Tracks {
 			d.close.lost = d.close.lost || t.Lost
 		}
+	case entry.TypePrivilegeChange:
+		var v entry.PrivilegeChange
+		if err := ev.Decode(&v); err != nil {
+			return err
+		}
+		d.raised = d.raised || v.Privilege == breakGlass
 	case entry.TypeActionIntent:
 		d.actions = append(d.actions, actionMark{member(ev.Raw, `"action":"`), true})
 	case entry.TypeActionResult, entry.TypeActionReject, entry.TypeActionSettle:

@@ -29,14 +29,15 @@ type facts struct {
 	How        string                 `json:"how,omitempty"`
 	Number     uint64                 `json:"number,omitempty"`
 	State      string                 `json:"state"`
-	Pending    string                 `json:"pending,omitempty"`   // what a verdict is due for: closed, heard-again, after-close
-	GivenUp    bool                   `json:"given_up,omitempty"`  // it was abandoned once
-	Closed     bool                   `json:"closed,omitempty"`    // session.close is in the log
-	Lost       bool                   `json:"lost,omitempty"`      // and names a lost track
-	Spooled    bool                   `json:"spooled,omitempty"`   // a recorder spools when recording fails
-	Restarted  bool                   `json:"restarted,omitempty"` // a recorder was restarted
-	Overflow   bool                   `json:"overflow,omitempty"`  // more actions were open at once than are remembered, or one began again
-	Open       []string               `json:"open,omitempty"`      // actions without an end, in order of intent
+	Pending    string                 `json:"pending,omitempty"`     // what a verdict is due for: closed, heard-again, after-close
+	GivenUp    bool                   `json:"given_up,omitempty"`    // it was abandoned once
+	Closed     bool                   `json:"closed,omitempty"`      // session.close is in the log
+	Lost       bool                   `json:"lost,omitempty"`        // and names a lost track
+	Spooled    bool                   `json:"spooled,omitempty"`     // a recorder spools when recording fails
+	Restarted  bool                   `json:"restarted,omitempty"`   // a recorder was restarted
+	BreakGlass bool                   `json:"break_glass,omitempty"` // its privilege is, or was, break-glass
+	Overflow   bool                   `json:"overflow,omitempty"`    // more actions were open at once than are remembered, or one began again
+	Open       []string               `json:"open,omitempty"`        // actions without an end, in order of intent
 	Tracks     map[string]*trackFacts `json:"tracks"`
 }
 
@@ -97,6 +98,7 @@ func (f *facts) fold(d *digest, openActions int) folded {
 	if d.rolled {
 		t.Keyed = d.index
 	}
+	f.BreakGlass = f.BreakGlass || d.raised || f.Privilege == breakGlass
 	f.Spooled, f.Restarted = f.Spooled || d.spooled, f.Restarted || d.restart
 	for _, a := range d.actions {
 		f.act(a, openActions)
@@ -238,6 +240,14 @@ func (t *trackFacts) chain(origin, session string) (*entry.Track, error) {
 
 // live tells whether heartbeats are due from the session.
 func (f *facts) live() bool { return len(f.Tracks) > 0 && !f.Closed && f.State != stateAbandoned }
+
+// end is the size of the log up to its last entry.
+func (f *facts) end() (size uint64) {
+	for _, t := range f.Tracks {
+		size = max(size, t.Last+1)
+	}
+	return size
+}
 
 // settled tells whether nothing is due about the session: it can leave memory.
 func (f *facts) settled() bool { return !f.live() && f.Pending == "" }

@@ -24,7 +24,9 @@ func (r *Recording) fold(s *session, d *digest) folded {
 			items = append(items, storage.Item{Key: keyEventID + s.id + "/" + id.id, Value: at.encode()})
 		}
 	}
+	urgent := s.facts.BreakGlass && s.facts.Closed
 	s.mu.Unlock()
+	r.registry.anchors.entry(d.index+1, urgent)
 	if what == foldedNew || what == foldedHole {
 		r.registry.changed(s, items)
 	}
@@ -71,6 +73,9 @@ func (r *Recording) foldMark(ctx context.Context, m systemMark) error {
 			}
 		case *entry.Verdict:
 			f.judged(v)
+			if f.BreakGlass && v.Verdict == stateAbandoned {
+				r.registry.anchors.entry(f.end(), true)
+			}
 			s.returned = false
 		}
 	})

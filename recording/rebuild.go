@@ -104,7 +104,8 @@ func (r *Recording) replayOne(ctx context.Context, d *digest) error {
 
 // load reads what is alive from the snapshot.
 func (g *registry) load(ctx context.Context) error {
-	for key, v := range map[string]any{keySystem: &g.system, keyKeys: &g.keys} {
+	var marks anchorMarks
+	for key, v := range map[string]any{keySystem: &g.system, keyKeys: &g.keys, keyAnchors: &marks} {
 		b, err := g.r.cfg.Heads.Get(ctx, key)
 		if err == nil {
 			err = json.Unmarshal(b, v)
@@ -112,6 +113,10 @@ func (g *registry) load(ctx context.Context) error {
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return fmt.Errorf("reading the last system session: %w", err)
 		}
+	}
+	g.anchors.recorded, g.anchors.urgent = marks.Recorded, marks.Urgent
+	if err := g.r.cfg.Heads.Load(ctx, keyAnchor, g.anchors.load); err != nil {
+		return fmt.Errorf("reading the anchors: %w", err)
 	}
 	return g.r.cfg.Heads.Load(ctx, keyLive, func(item storage.Item) error {
 		f := newFacts(item.Key[len(keyLive):])

@@ -22,6 +22,8 @@ const (
 	keyEventID = "e/" // + session + "/" + event id: index and seq
 	keySystem  = "system"
 	keyKeys    = "keys" // what the log noted of keys
+	keyAnchor  = "t/"   // + index in 20 digits + "/" + authority: anchorItem
+	keyAnchors = "anchors"
 )
 
 // gateAll is every place at a session's gate.
@@ -80,6 +82,7 @@ type registry struct {
 	agents   map[string]*agentEntry
 	system   systemFacts
 	keys     map[string]keyFacts
+	anchors  anchorFacts
 	sysDirty bool           // system or keys
 	ids      []storage.Item // event ids that are not in Heads yet
 	changes  int            // leaves folded since the last snapshot
@@ -100,6 +103,7 @@ type agentEntry struct {
 
 func (g *registry) init(r *Recording) {
 	g.r, g.sessions, g.agents, g.keys = r, map[string]*session{}, map[string]*agentEntry{}, map[string]keyFacts{}
+	g.anchors.by = map[string][]Anchored{}
 }
 
 func (g *registry) newSession(f facts) *session {
@@ -267,6 +271,9 @@ func (g *registry) foldSystem(d *digest) bool {
 	for _, m := range d.system {
 		s.Closed = s.Closed || m.typ == entry.TypeSystemClose
 		g.foldKey(m.value)
+		if v, ok := m.value.(*entry.Anchor); ok {
+			g.anchors.fold(d, v)
+		}
 	}
 	g.sysDirty = true
 	g.changes++

@@ -46,6 +46,8 @@ type writing struct {
 	agents   map[string]agentFacts
 	system   systemFacts
 	keys     map[string]keyFacts
+	anchors  anchorMarks
+	anchored []storage.Item
 	sysDirty bool
 	ids      []storage.Item
 	puts     []storage.Item
@@ -58,6 +60,7 @@ func (g *registry) collect() *writing {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	w := &writing{agents: map[string]agentFacts{}, system: g.system, keys: maps.Clone(g.keys), sysDirty: g.sysDirty, ids: g.ids}
+	w.anchors, w.anchored = g.anchors.marks(), g.anchors.take()
 	for _, s := range g.sessions {
 		if s.dirty {
 			s.dirty = false
@@ -100,7 +103,10 @@ func (w *writing) encode() error {
 			return err
 		}
 	}
-	w.puts = append(w.puts, w.ids...)
+	w.puts = append(append(w.puts, w.ids...), w.anchored...)
+	if err := put(keyAnchors, w.anchors); err != nil {
+		return err
+	}
 	if w.sysDirty {
 		return errors.Join(put(keySystem, w.system), put(keyKeys, w.keys))
 	}
@@ -118,6 +124,7 @@ func (g *registry) restore(w *writing) {
 	}
 	g.sysDirty = g.sysDirty || w.sysDirty
 	g.ids = append(w.ids, g.ids...)
+	g.anchors.untake(w.anchored)
 	g.changes++
 }
 
