@@ -125,8 +125,10 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	s := fmt.Sprintf("%s: %v (signed: size %d, root %x; found: size %d, root %x)",
-		e.Origin, e.Reason, e.GuardSize, e.GuardRoot, e.TreeSize, e.TreeRoot)
+	s := fmt.Sprintf("%s: %v", e.Origin, e.Reason)
+	if none := (storage.Hash{}); e.GuardRoot != none || e.TreeRoot != none { // else there was nothing to compare
+		s += fmt.Sprintf(" (signed: size %d, root %x; found: size %d, root %x)", e.GuardSize, e.GuardRoot, e.TreeSize, e.TreeRoot)
+	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}

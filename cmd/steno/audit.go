@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -131,7 +132,7 @@ func (f auditFlags) source(ctx context.Context, t *trust.Trust, dir, where strin
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return auditDir(ctx, t, where)
 	}
-	cfg, err := f.overHTTP(ctx, t, dir, where)
+	cfg, err := f.overHTTP(ctx, t, dir, strings.TrimRight(where, "/"))
 	return cfg, func() error { return nil }, err
 }
 

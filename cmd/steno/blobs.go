@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/entry"
@@ -68,42 +67,6 @@ func (s *blobStore) forBundle() []evidence.Blob {
 	}
 	slices.SortFunc(all, func(a, b evidence.Blob) int { return slices.Compare(a.SHA256[:], b.SHA256[:]) })
 	return all
-}
-
-// readSession waits until a published checkpoint covers all of a session's entries, which takes a moment after the last.
-func readSession(ctx context.Context, r *reader, id string) (*client.SessionRecord, error) {
-	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
-	defer cancel()
-	for {
-		rec, err := r.Read(ctx, id)
-		if err != nil {
-			return nil, fmt.Errorf("reading session %s: %w", id, err)
-		}
-		if proven(rec) {
-			return rec, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("reading session %s: %w", id, errUnproven)
-		case <-time.After(proveEvery):
-		}
-	}
-}
-
-const (
-	proveTimeout = time.Minute
-	proveEvery   = 500 * time.Millisecond
-)
-
-func proven(rec *client.SessionRecord) bool {
-	for _, t := range rec.Tracks {
-		for _, x := range t.Entries {
-			if !x.Proven {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // slotOf is the slot of the payload that a blob belongs to, without the number of a part.

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +56,7 @@ func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Write
 	if err != nil {
 		return err
 	}
-	rec, cp, err := f.read(ctx, r, id)
+	rec, cp, err := readSession(ctx, r, id, f.unwitnessed)
 	if err != nil {
 		return err
 	}
@@ -83,50 +83,6 @@ func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Write
 	fmt.Fprintf(stderr, "steno: %s is proven by the log's word alone: %s\n  verify will say so, with exit code 3; export again when the witnesses have seen it\n",
 		oneLine(f.out), oneLine(cp.Missing))
 	return nil
-}
-
-// read reads the session, and gets the checkpoint under which it will be proven.
-func (f exportFlags) read(ctx context.Context, r *reader, id string) (*client.SessionRecord, trust.Checkpoint, error) {
-	if !f.unwitnessed {
-		rec, err := readSession(ctx, r, id)
-		if errors.Is(err, errUnproven) {
-			err = hint(err, "--unwitnessed takes the checkpoint that only the log has signed; verify then gives exit code 3")
-		}
-		if err != nil {
-			return nil, trust.Checkpoint{}, err
-		}
-		return rec, rec.Checkpoint, nil
-	}
-	rec, err := r.Read(ctx, id)
-	if err != nil {
-		return nil, trust.Checkpoint{}, fmt.Errorf("reading session %s: %w", id, err)
-	}
-	if proven(rec) {
-		return rec, rec.Checkpoint, nil
-	}
-	cp, err := signedOver(ctx, r, rec)
-	return rec, cp, err
-}
-
-// signedOver waits until the log has signed a checkpoint over all of a session's entries.
-func signedOver(ctx context.Context, r *reader, rec *client.SessionRecord) (trust.Checkpoint, error) {
-	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
-	defer cancel()
-	size := uint64(0)
-	for _, t := range rec.Tracks {
-		size = max(size, t.Entries[len(t.Entries)-1].Index+1)
-	}
-	for {
-		cp, err := r.Signed(ctx)
-		if err != nil || cp.Size >= size {
-			return cp, err
-		}
-		select {
-		case <-ctx.Done():
-			return cp, fmt.Errorf("the log has not signed a checkpoint over all of session %s", rec.Session)
-		case <-time.After(proveEvery):
-		}
-	}
 }
 
 // provenLeaves are the session's entries and what the log said of it, each with its proof under one checkpoint. What is
@@ -187,7 +143,11 @@ func writeBundle(out string, b *evidence.Bundle) (err error) {
 	if err := errors.Join(evidence.Write(tmp, b), tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", out, err)
 	}
-	if err := os.Link(tmp.Name(), out); err != nil {
+	err = os.Link(tmp.Name(), out)
+	if errors.Is(err, fs.ErrExist) {
+		return hint(fmt.Errorf("%s exists", out), "choose another name: evidence is never overwritten")
+	}
+	if err != nil {
 		return fmt.Errorf("writing %s: %w", out, err)
 	}
 	return nil

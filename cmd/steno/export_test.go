@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,10 @@ func TestExport_unwitnessed(t *testing.T) {
 		t.Errorf("verify: exit %d, %s", code, stdout)
 	}
 	verifyLeaf(t, file, pinned)
+	if code, stdout, stderr := steno(t, "session", "show", "--dir", up.dir, "--unwitnessed", session); code != exitOK || !strings.Contains(stdout, "session.close") {
+		t.Errorf("show: exit %d, %s%s", code, stdout, stderr)
+	}
+	waitingIsNoReading(t, up.dir, session)
 	// What is published is witnessed, and so is what an audit judges.
 	if code, stdout, stderr := steno(t, "audit", "--dir", up.dir, "--trust", pinned, auditURL(t, up.dir)); code != exitOK || !strings.Contains(stdout, "CLEAN") {
 		t.Errorf("audit: exit %d, %s%s", code, stdout, stderr)
@@ -73,6 +78,37 @@ func TestExport_unwitnessed(t *testing.T) {
 	}
 	if code, stdout, _ := steno(t, "verify", "--trust", pinned, file); code != exitOK || !strings.Contains(stdout, " of the pinned witnesses (") {
 		t.Errorf("verify: exit %d, %s", code, stdout)
+	}
+}
+
+// waitingIsNoReading waits for a checkpoint that does not come. Every read of content is recorded for good, so that whoever waits
+// must not read.
+func waitingIsNoReading(t *testing.T, dir, session string) {
+	t.Helper()
+	r, err := newReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := r.Signed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 6*proveEvery)
+	defer cancel()
+	if _, _, err := readSession(ctx, r, session, false); err == nil {
+		t.Fatal("it is published without a quorum")
+	}
+	for { // until what was read is under a checkpoint
+		after, err := r.Signed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Size > before.Size {
+			if grown := after.Size - before.Size; grown > 4 {
+				t.Errorf("%d entries were recorded while somebody waited", grown)
+			}
+			return
+		}
 	}
 }
 

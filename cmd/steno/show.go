@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ import (
 
 func newSessionShow() *cobra.Command {
 	var identity string
-	var asJSON, full bool
+	var asJSON, full, unwitnessed bool
 	cmd := &cobra.Command{
 		Use: "show SESSION", Short: "Tell what happened in a session, as far as it is proven", Args: exactly(1, "one session is needed"),
 		Long: `Tell what happened in a session: its tracks merged by time, what was sealed if you hold a key to it, and what the log
@@ -23,6 +22,7 @@ said of it. Every entry shown was checked: proven in the log's tree, enrolled, s
 	}
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "file of an age identity that opens what is sealed, such as vault.key")
+	cmd.Flags().BoolVar(&unwitnessed, "unwitnessed", false, "do not wait for the witnesses: prove it by what only the log has signed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	cmd.Flags().BoolVar(&full, "full", false, "show what was opened at full length")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -30,7 +30,7 @@ said of it. Every entry shown was checked: proven in the log's tree, enrolled, s
 		if err != nil {
 			return err
 		}
-		s, err := readStory(cmd.Context(), dirOr(*dir), id, identity)
+		s, err := readStory(cmd.Context(), dirOr(*dir), id, identity, unwitnessed)
 		if err != nil {
 			return err
 		}
@@ -51,14 +51,20 @@ func sessionArg(s string) (string, error) {
 	return ref.Session, nil
 }
 
-func readStory(ctx context.Context, dir, id, identity string) (story, error) {
+func readStory(ctx context.Context, dir, id, identity string, unwitnessed bool) (story, error) {
 	r, err := newReader(dir)
 	if err != nil {
 		return story{}, err
 	}
-	rec, err := readSession(ctx, r, id)
+	rec, cp, err := readSession(ctx, r, id, unwitnessed)
 	if err != nil {
 		return story{}, err
+	}
+	if cp.Size != rec.Checkpoint.Size { // the record was checked under a smaller one
+		if _, err := provenLeaves(ctx, r, rec, cp); err != nil {
+			return story{}, err
+		}
+		rec.Checkpoint = cp
 	}
 	s := story{Proven: evidence.CheckpointInfoOf(r.trust, rec.Checkpoint)}
 	if s.Session, err = judge(r.trust, rec); err != nil {
@@ -142,5 +148,3 @@ func unlock(ctx context.Context, r *reader, rec *client.SessionRecord, identity 
 	}
 	return o, nil
 }
-
-var errUnproven = errors.New("the log has not published a checkpoint over all of the session")

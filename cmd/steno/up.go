@@ -90,8 +90,12 @@ func (u up) run(ctx context.Context) (err error) {
 	if err != nil {
 		return withWayOut(err, u.dir)
 	}
-	defer func() { err = errors.Join(err, ws.stop()) }() // after the server, whose last checkpoint needs them
-	ws.watch(ctx, u.out)
+	watching, unwatched := context.WithCancel(ctx)
+	defer func() { // after the server, whose last checkpoint needs them
+		unwatched()
+		err = errors.Join(err, ws.stop())
+	}()
+	ws.watch(watching, u.out)
 	ready := func(a daemon.Addrs) {
 		if err := u.ready(a, cfg.Origin, ws); err != nil {
 			cancel(err)
@@ -125,6 +129,9 @@ func (u up) ready(a daemon.Addrs, origin string, ws witnesses) error {
 func withWayOut(err error, dir string) error {
 	var refused *log.RefusedError
 	switch {
+	case errors.Is(err, log.ErrGuardMissing):
+		return hint(err, "to rebuild it, start the witnesses by hand (steno witness serve -c %[1]s, likewise the others), then: stenod guard rebuild --witness-quorum -c %[2]s",
+			quote(filepath.Join(dir, witnessName(1), witnessFile)), quote(filepath.Join(dir, serverFile)))
 	case errors.As(err, &refused): // it says what can be done with the log, and this what with the deployment
 		return hint(err, "nothing was changed; if there is nothing to put back: stenod log succeed, or another deployment with --dir")
 	case errors.Is(err, syscall.EADDRINUSE):

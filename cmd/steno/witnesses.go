@@ -61,7 +61,7 @@ func (u up) startWitnesses(ctx context.Context, cfg *daemon.Config) (ws witnesse
 		}
 		if err := w.start(u.stderr); err != nil {
 			return ws, hint(fmt.Errorf("starting %s: %w", w.name, err),
-				"what it says of itself stands above; if it is locked by another process, another steno up is running, or the witness by itself: end that first")
+				"what it says of itself stands above; if it is locked by another process, another steno up is running, or the witness by itself: end that first; if its address is in use: --port N takes other ports")
 		}
 		ws = append(ws, w)
 		cfg.Witnesses[i].URL = "http://" + w.address
@@ -125,6 +125,9 @@ func (ws witnesses) watch(ctx context.Context, out io.Writer) {
 			select {
 			case <-ctx.Done():
 			case <-w.ended:
+				if ctx.Err() != nil { // it was asked to, just now
+					return
+				}
 				fmt.Fprintf(out, "%s has ended (%v). Recording goes on; checkpoints are published as long as a quorum cosigns. To start it again:\n  %s\n",
 					w.name, w.ending(), w.Command())
 			}
