@@ -110,6 +110,7 @@ var kinds = map[string]kind{
 	string(entry.StrangeEnroller):   {http.StatusForbidden, "No known enroller signed the enrolment"},
 	string(entry.EnrolmentExpired):  {http.StatusForbidden, "The enrolment is not valid at this time"},
 	string(entry.EnrolmentMismatch): {http.StatusForbidden, "The enrolment is for something else"},
+	string(recording.CodeEmbedded):  {http.StatusUnprocessableEntity, "The checkpoint in the entry is none of this log's"},
 	string(recording.CodeKeyWindow): {http.StatusForbidden, "The recorder's key counts no more, or not yet"},
 
 	// sessions

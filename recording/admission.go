@@ -145,6 +145,9 @@ func (a *admission) verify(ctx context.Context, x arrival) error {
 			return err
 		}
 	}
+	if err := a.checkEmbedded(x); err != nil {
+		return err
+	}
 	if x.closes != nil {
 		if err := a.checkClose(x); err != nil {
 			return err
@@ -202,6 +205,33 @@ func (a *admission) counts(vkey string) error {
 	if err := a.r.cfg.Windows.CheckRecorder(vkey, a.r.cfg.Log.Size(), true); err != nil {
 		p := problem(CodeKeyWindow, "the recorder's key does not count at the log's present size: it was retired, or marked as compromised")
 		p.Err = err
+		return p
+	}
+	return nil
+}
+
+// checkEmbedded refuses a checkpoint that the log never signed, or that would cover the entry which embeds it: every audit after
+// it would find the log at fault. One that the log did sign is taken whatever it says, for it may be the proof of a fork.
+func (a *admission) checkEmbedded(x arrival) error {
+	if a.r.cfg.Embedded == nil {
+		return nil
+	}
+	for i, ev := range x.e.Events {
+		switch ev.Type {
+		case entry.TypeSessionOpen, entry.TypeTrackOpen, entry.TypeSessionRoll:
+		default:
+			continue
+		}
+		var v entry.SessionRoll // of all these events the member has one name
+		if err := ev.Decode(&v); err != nil || v.Checkpoint == "" {
+			continue // an opening is decoded whole elsewhere
+		}
+		size, err := a.r.cfg.Embedded([]byte(v.Checkpoint))
+		if err == nil && size <= a.r.cfg.Log.Size() {
+			continue
+		}
+		p := problem(CodeEmbedded, "the checkpoint in the event is none that this log has signed")
+		p.Event, p.Member, p.Err = i, "checkpoint", err
 		return p
 	}
 	return nil

@@ -27,6 +27,7 @@ const (
 	CodeWrapInvalid     entry.Code = "wrap-invalid"
 	CodeKeyDestroyed    entry.Code = "key-destroyed"
 	CodeKeyWindow       entry.Code = "key-window"
+	CodeEmbedded        entry.Code = "embedded-checkpoint"
 	CodeTooManySessions entry.Code = "too-many-sessions"
 	CodeTooManyTracks   entry.Code = "too-many-tracks"
 	CodeTooManyEntries  entry.Code = "too-many-entries"

@@ -80,7 +80,7 @@ type Windows interface {
 	CheckRecorder(vkey string, index uint64, witnessed bool) error
 }
 
-// Config is what a recording is made of. All but Windows, Managed, Succeeds, Now, Rand, Logger, Registerer and Limits is needed.
+// Config is what a recording is made of. All but Windows, Embedded, Managed, Succeeds, Now, Rand, Logger, Registerer and Limits is needed.
 type Config struct {
 	Origin  string
 	Version string // of the software, as system.open names it
@@ -91,8 +91,10 @@ type Config struct {
 	Heads   storage.Heads
 	Index   storage.Index
 
-	Anchors   entry.Anchors
-	Windows   Windows // nil: every key of Anchors and every enrolled one counts everywhere
+	Anchors entry.Anchors
+	Windows Windows // nil: every key of Anchors and every enrolled one counts everywhere
+	// Embedded opens a checkpoint that a recorder says it saw, and returns its size. Nil takes what stands there unread.
+	Embedded  func(note []byte) (size uint64, err error)
 	Stamper   *entry.Stamper
 	System    note.Signer // signs the system session
 	SystemKey string      // its verifier key, as system.open names it

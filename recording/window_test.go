@@ -3,7 +3,11 @@ package recording_test
 import (
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/recorder"
 	"github.com/stenolog/steno/recording"
 	"github.com/stenolog/steno/trust"
 )
@@ -28,8 +32,8 @@ func TestFAILCLOSED_endedKeysRecordNothing(t *testing.T) {
 		w.windows = w.pinned(windows...)
 		w.restart()
 	}
-	recorder := trust.Window{Role: trust.RoleRecorder, Key: c.key.vkey, Until: trust.NoEnd}
-	restart(recorder)
+	alive := trust.Window{Role: trust.RoleRecorder, Key: c.key.vkey, Until: trust.NoEnd}
+	restart(alive)
 	w.ok(c.session, main.build(intent("a-1"))...)
 
 	for name, end := range map[string]trust.Window{
@@ -51,4 +55,37 @@ func TestFAILCLOSED_endedKeysRecordNothing(t *testing.T) {
 	w.ok(c.session, main.build(intent("a-3"))...) // enrolled before
 	late := w.client("bot").track("main")
 	w.refused(entry.StrangeEnroller, "", late.build(late.opening())...)
+}
+
+// What a recorder says it saw of the log must be the log's: every audit reads it, and would find the log at fault for ever.
+func TestEmbeddedCheckpointsAreTheLogs(t *testing.T) {
+	w := newWorld(t)
+	c := w.client("bot")
+	main := c.track("main")
+	w.ok("", main.build(main.opening())...)
+	w.stop()
+	pinned := w.pinned()
+	w.embedded = func(b []byte) (uint64, error) {
+		cp, err := pinned.OpenCheckpoint(b)
+		return cp.Size, err
+	}
+	w.restart()
+	signed := func(size uint64, by note.Signer) entry.Text {
+		text := checkpoint.Checkpoint{Origin: origin, Size: size}.Text()
+		return entry.Text(must(note.Sign(&note.Note{Text: text}, by)))
+	}
+	roll := func(cp entry.Text) recorder.Event {
+		return recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: cp})
+	}
+	for name, cp := range map[string]entry.Text{
+		"garbage": "garbage", "a stranger's": signed(1, newKey(origin).Signer), "of what is to come": signed(w.log.Size()+1000, w.logKey.Signer),
+	} {
+		t.Log(name)
+		again := *main.Track
+		w.refused(recording.CodeEmbedded, c.session, main.build(roll(cp))...)
+		*main.Track = again
+	}
+	_, published := w.log.Checkpoint()
+	w.ok(c.session, main.build(roll(entry.Text(published)))...)
+	w.ok(c.session, main.build(roll(signed(2, w.logKey.Signer)))...) // another root for that size: proof, for whoever audits
 }

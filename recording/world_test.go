@@ -65,6 +65,7 @@ type world struct {
 	limits                            recording.Limits
 	now                               func() time.Time
 	windows                           recording.Windows
+	embedded                          func([]byte) (uint64, error)
 
 	tree     *posix.Tree
 	blobs    *posix.Blobs
@@ -163,7 +164,7 @@ func (w *world) start() {
 		System: w.system.Signer, SystemKey: w.system.vkey, Epoch: 1, Now: w.now, Limits: w.limits,
 		Managed: &recording.ManagedConfig{Signer: w.managed.Signer, Recipients: recipients, Secret: w.secret,
 			Enrolment: w.enrolment(w.managed, entry.HolderOperator, "*")},
-		Windows: w.windows,
+		Windows: w.windows, Embedded: w.embedded,
 		Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}))
 }
