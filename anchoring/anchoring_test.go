@@ -1,0 +1,309 @@
+package anchoring_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stenolog/steno/anchoring"
+	"github.com/stenolog/steno/timestamp"
+)
+
+// Every authority stamps the exact published note; what a judge needs is durable before the event; each round's token covers
+// the last one of the other authority that its checkpoint covers.
+func TestRound(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.record(false)
+		w.want("a", 1)
+		w.want("b", 1)
+		w.publish() // the anchors themselves
+		time.Sleep(2 * time.Hour)
+		w.record(false)
+		w.want("a", 1, 4)
+		w.want("b", 1, 4)
+		for i, v := range w.events {
+			note := noteOf(v.Size)
+			if v.Checkpoint != sha256.Sum256(note) || v.LongTerm[0].Kind != "checkpoint" || !bytes.Equal(w.blobs[v.LongTerm[0].SHA256], note) {
+				t.Errorf("event %d does not stamp the note: %+v", i, v)
+			}
+			p := w.peers[0]
+			if string(v.Authority) != p.name {
+				p = w.peers[1]
+			}
+			if _, err := timestamp.Verify(token(v), v.Checkpoint, p.pinned); err != nil {
+				t.Error(err)
+			}
+			switch {
+			case i < 2:
+				if v.Covers != nil {
+					t.Errorf("the first round covers a token: %+v", v)
+				}
+			case v.Covers == nil || *v.Covers != w.at[other(w, v.Authority == "a")].Token:
+				t.Errorf("event %d covers not the other's: %+v", i, v.Covers)
+			}
+		}
+	})
+}
+
+// other is the first round's event of b, or of a.
+func other(w *world, b bool) int {
+	if (w.events[0].Authority == "b") == b {
+		return 0
+	}
+	return 1
+}
+
+// Anchors, alerts and whatever else the log writes of itself are never a reason to stamp.
+func TestNeverForTheLogsOwnEvents(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.record(false)
+		for range 50 {
+			w.do(func() { w.size++ })
+			w.publish()
+			time.Sleep(time.Hour)
+		}
+		if o, err := w.a.Anchor(t.Context()); err != nil || o.New || o.Size != 1 {
+			t.Errorf("on demand: %+v, %v", o, err)
+		}
+		w.want("a", 1)
+		w.want("b", 1)
+	})
+}
+
+func TestHourly(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		for range 4 * 60 {
+			w.record(false)
+			time.Sleep(59 * time.Second)
+		}
+		for _, p := range w.peers {
+			asked := p.times()
+			if len(asked) != 4 {
+				t.Fatalf("%s was asked %d times in 4 hours", p.name, len(asked))
+			}
+			for i := range asked[1:] {
+				if d := asked[i+1].Sub(asked[i]); d < time.Hour || d > time.Hour+2*time.Minute {
+					t.Errorf("rounds are %s apart", d)
+				}
+			}
+		}
+	})
+}
+
+// A break-glass session that ends does not wait for the hour, and many of them do not make many rounds.
+func TestBreakGlass(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.record(false)
+		time.Sleep(10 * time.Minute)
+		w.record(false)
+		w.want("a", 1)
+		w.record(true)
+		if got := w.anchored("a"); len(got) != 2 || got[1] != w.published {
+			t.Fatalf("anchored %v, the session ended below %d", got, w.published)
+		}
+		for range 100 {
+			w.record(true)
+		}
+		if n := len(w.peers[0].times()); n > 2+2 {
+			t.Errorf("asked %d times", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := w.anchored("b"); got[len(got)-1] < w.recorded {
+			t.Errorf("the last of them is not anchored: %v of %d", got, w.recorded)
+		}
+	})
+}
+
+// What is recorded is stamped also where its checkpoint is published before the recording knows that it is there.
+func TestPublishedBeforeItIsKnown(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.do(func() { w.size++ })
+		w.publish()
+		w.do(func() { w.recorded = w.size })
+		time.Sleep(10 * time.Second)
+		w.want("a", 1)
+	})
+}
+
+// A failing authority holds up nobody. Health says since when and why, one alert says that it is late, and it heals alone.
+func TestAuthorityFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  func(w *world) http.HandlerFunc
+		reason string
+	}{
+		"slow": {func(*world) http.HandlerFunc {
+			return func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		}, "timeout"},
+		"down": {func(*world) http.HandlerFunc { return http.NotFound }, "bad-answer"},
+		"html": {func(*world) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }
+		}, "bad-answer"},
+		"endless": {func(*world) http.HandlerFunc { return endless }, "bad-answer"},
+		"an old token": {func(w *world) http.HandlerFunc {
+			var kept *httptest.ResponseRecorder
+			return func(rw http.ResponseWriter, r *http.Request) {
+				if kept == nil {
+					kept = httptest.NewRecorder()
+					body, _ := io.ReadAll(r.Body)
+					again := r.Clone(r.Context())
+					again.Body = io.NopCloser(bytes.NewReader(body))
+					w.peers[1].real.ServeHTTP(kept, again)
+					http.Error(rw, "not yet", http.StatusServiceUnavailable)
+					return
+				}
+				rw.Header().Set("Content-Type", "application/timestamp-reply")
+				rw.Write(kept.Body.Bytes())
+			}
+		}, "nonce"},
+		"another authority": {func(w *world) http.HandlerFunc { return w.peers[0].real.ServeHTTP }, "chain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, w *world) {
+				w.peers[1].set(c.fault(w))
+				begun := time.Now()
+				w.record(false)
+				w.want("a", 1)
+				time.Sleep(30 * time.Minute)
+				h := w.health("b")
+				if h.Reason != c.reason || h.Late || h.Since.Sub(begun) > 2*time.Second || h.Since.IsZero() {
+					t.Errorf("health: %+v, want the reason %s", h, c.reason)
+				}
+				if len(w.alerts) > 0 {
+					t.Errorf("alerts: %+v", w.alerts)
+				}
+				time.Sleep(31 * time.Minute)
+				w.record(false) // others go on
+				if got := w.anchored("a"); len(got) != 2 {
+					t.Errorf("a anchored %v", got)
+				}
+				time.Sleep(3 * time.Hour)
+				if h := w.health("b"); !h.Late {
+					t.Errorf("health: %+v", h)
+				}
+				if len(w.alerts) != 1 || w.alerts[0].Alert != "authority-late" {
+					t.Errorf("alerts: %+v", w.alerts)
+				}
+				if n := len(w.peers[1].times()); n < 10 || n > 40 {
+					t.Errorf("it was asked %d times in 4 hours", n)
+				}
+				w.want("b")
+				w.peers[1].set(nil)
+				time.Sleep(11 * time.Minute)
+				w.want("b", w.anchored("a")[1])
+				if h := w.health("b"); h.Late || !h.Since.IsZero() || h.Reason != "" {
+					t.Errorf("health afterwards: %+v", h)
+				}
+			})
+		})
+	}
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/timestamp-reply")
+	io.Copy(w, io.LimitReader(strings.NewReader(strings.Repeat("0", 1<<20)), 1<<20))
+}
+
+// A token whose event was not written is asked for again, by the next process too; who answered already is not asked.
+func TestACKED_restartBetweenTokenAndEvent(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.peers[1].set(http.NotFound)
+		w.record(false)
+		w.want("a", 1)
+		w.peers[1].set(nil)
+		w.do(func() { w.refuse = errors.New("the log takes nothing") })
+		time.Sleep(10 * time.Minute)
+		if h := w.health("b"); h.Reason != "not-recorded" || h.Since.IsZero() {
+			t.Errorf("health: %+v", h)
+		}
+		w.halt()
+		w.do(func() { w.refuse = nil })
+		before := len(w.peers[0].times())
+		w.start()
+		time.Sleep(10 * time.Second)
+		w.want("b", 1)
+		if len(w.peers[0].times()) != before {
+			t.Error("who answered was asked again")
+		}
+		w.halt()
+		w.start() // and now nobody owes anything
+		time.Sleep(3 * time.Hour)
+		w.want("a", 1)
+		w.want("b", 1)
+	})
+}
+
+// A process that ends before anybody has answered leaves the round to the next, at once if it is due.
+func TestACKED_restartBeforeAnyEvent(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		for _, p := range w.peers {
+			p.set(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		}
+		w.record(false)
+		w.halt() // it does not wait for them
+		for _, p := range w.peers {
+			p.set(nil)
+		}
+		w.start()
+		time.Sleep(10 * time.Second)
+		w.want("a", 1)
+		w.want("b", 1)
+		w.record(false)
+		w.halt()
+		w.start() // the hour goes on from what is in the log
+		time.Sleep(50 * time.Minute)
+		w.want("a", 1)
+		time.Sleep(11 * time.Minute)
+		w.want("a", 1, w.published)
+	})
+}
+
+func TestOnDemand(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		o, err := w.a.Anchor(t.Context())
+		if err != nil || o.New || len(o.Answers) != 2 || o.Answers[0].Reason != "nothing-recorded" {
+			t.Fatalf("nothing is recorded: %+v %v", o, err)
+		}
+		w.record(false)
+		w.peers[1].set(http.NotFound)
+		w.do(func() { w.size++; w.recorded = w.size })
+		done := make(chan anchoring.Outcome)
+		go func() {
+			o, err := w.a.Anchor(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			done <- o
+		}()
+		synctest.Wait()
+		w.publish() // what came last is in the round
+		o = <-done
+		if !o.New || o.Size != w.recorded || o.Answers[0].Reason != "" || o.Answers[0].Index != w.at[len(w.at)-1].Index || o.Answers[0].Time.IsZero() ||
+			o.Answers[1].Reason != "bad-answer" {
+			t.Fatalf("%+v", o)
+		}
+		w.peers[1].set(nil)
+		before := len(w.peers[0].times())
+		o, err = w.a.Anchor(t.Context())
+		if err != nil || o.New || o.Answers[1].Reason != "" || len(w.peers[0].times()) != before {
+			t.Fatalf("who owes a token is asked at once, and nobody else: %+v %v", o, err)
+		}
+		w.do(func() { w.size++; w.recorded = w.size })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := w.a.Anchor(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a checkpoint: %v", err)
+		}
+		w.publish() // it is made all the same
+		if got := w.anchored("b"); got[len(got)-1] != w.recorded {
+			t.Errorf("b anchored %v", got)
+		}
+	})
+}

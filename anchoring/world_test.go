@@ -1,0 +1,276 @@
+package anchoring_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stenolog/steno/anchoring"
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/recording"
+	"github.com/stenolog/steno/storage"
+	"github.com/stenolog/steno/timestamp"
+	"github.com/stenolog/steno/timestamp/ask"
+	"github.com/stenolog/steno/timestamp/authority"
+)
+
+// A book is log, recording and blobs as far as anchoring sees them: it outlives the process that stamps.
+type book struct {
+	mu                                sync.Mutex
+	size, published, recorded, urgent uint64
+	at                                []recording.Anchored
+	events                            []entry.Anchor
+	alerts                            []entry.Alert
+	blobs                             map[[32]byte][]byte
+	refuse                            error // of Anchor
+}
+
+func (b *book) do(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+func noteOf(size uint64) []byte { return fmt.Appendf(nil, "log.example/test\n%d\n…\n", size) }
+
+func (b *book) Checkpoint() (uint64, []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.published == 0 {
+		return 0, nil
+	}
+	return b.published, noteOf(b.published)
+}
+
+func (b *book) Leaf(context.Context, uint64) ([]byte, error) { return nil, errors.New("not here") }
+
+func (b *book) Anchor(_ context.Context, v entry.Anchor) (recording.Anchored, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refuse != nil {
+		return recording.Anchored{}, b.refuse
+	}
+	if _, err := entry.Marshal(entry.TypeAnchor, entry.TimeOf(time.Now()), v); err != nil {
+		return recording.Anchored{}, err
+	}
+	for _, p := range v.LongTerm {
+		if _, ok := b.blobs[p.SHA256]; !ok {
+			return recording.Anchored{}, errors.New("a blob of the event is not durable")
+		}
+	}
+	x := recording.Anchored{Authority: string(v.Authority), Index: b.size, Size: v.Size, Received: entry.TimeOf(time.Now())}
+	x.Token = sha256.Sum256(token(v))
+	b.at, b.events, b.size = append(b.at, x), append(b.events, v), b.size+1
+	return x, nil
+}
+
+func (b *book) Alert(_ context.Context, v entry.Alert) error {
+	b.do(func() { b.alerts, b.size = append(b.alerts, v), b.size+1 })
+	return nil
+}
+
+func (b *book) AnchorState() recording.AnchorState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := recording.AnchorState{Recorded: b.recorded, Urgent: b.urgent, Last: map[string]recording.Anchored{}}
+	for _, x := range b.at {
+		s.Last[x.Authority] = x
+	}
+	return s
+}
+
+func (b *book) Renews(authority string, size uint64) (h entry.Hash, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, x := range b.at {
+		if x.Index < size && x.Authority != authority {
+			h, ok = x.Token, true
+		}
+	}
+	return h, ok
+}
+
+func (b *book) Around(uint64) (before, after []recording.Anchored) { return nil, nil }
+
+func (b *book) Put(_ context.Context, s storage.Segment, blobs []storage.Blob) error {
+	if s.Class != "anchors" || !s.Day.Equal(s.Day.Truncate(24*time.Hour)) {
+		return fmt.Errorf("segment %v", s)
+	}
+	b.do(func() {
+		for _, x := range blobs {
+			b.blobs[x.SHA256] = x.Bytes
+		}
+	})
+	return nil
+}
+
+func (b *book) Open(context.Context, storage.Ref) (io.ReadCloser, error) {
+	return nil, storage.ErrNotFound
+}
+func (b *book) Has(context.Context, []storage.Ref) ([]bool, error) { return nil, nil }
+func (b *book) Erase(context.Context, []storage.Ref) error         { return nil }
+
+func token(v entry.Anchor) []byte {
+	der, err := base64.StdEncoding.DecodeString(string(v.Token))
+	if err != nil {
+		panic(err)
+	}
+	return der
+}
+
+// A peer is a real authority, reached without a network, that can be made to fail.
+type peer struct {
+	name   string
+	real   http.Handler
+	pinned timestamp.Authority
+	mu     sync.Mutex
+	asked  []time.Time
+	fault  http.HandlerFunc // instead of it
+}
+
+func newPeer(t *testing.T, name string) *peer {
+	t.Helper()
+	m, err := authority.Make(name, authority.ECDSA, time.Now().AddDate(-1, 0, 0), time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := authority.New(authority.Config{Material: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &peer{name: name, real: a, pinned: timestamp.Authority{Name: name, Anchors: [][]byte{m.Anchor().Raw},
+		From: time.Now().AddDate(-1, 0, 0), Until: time.Now().AddDate(1, 0, 0), Accuracy: authority.Accuracy}}
+}
+
+func (p *peer) set(fault http.HandlerFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = fault
+}
+
+func (p *peer) times() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
+}
+
+func (p *peer) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	h := p.real
+	p.asked = append(p.asked, time.Now())
+	if p.fault != nil {
+		h = p.fault
+	}
+	p.mu.Unlock()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
+}
+
+// A world is a book, and one process after the other that stamps.
+type world struct {
+	*book
+	t     *testing.T
+	peers []*peer
+	a     *anchoring.Anchoring
+	stop  func() error
+}
+
+// in runs a test by a clock that only moves while everything waits.
+func in(t *testing.T, f func(t *testing.T, w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{book: &book{blobs: map[[32]byte][]byte{}}, t: t, peers: []*peer{newPeer(t, "a"), newPeer(t, "b")}}
+		w.start()
+		f(t, w)
+		w.halt()
+	})
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	var c anchoring.Config
+	for _, p := range w.peers {
+		c.Authorities = append(c.Authorities, anchoring.Authority{Pinned: p.pinned, Asker: ask.Authority{
+			Name: p.name, URL: "http://" + p.name + ".example/", HTTP: &http.Client{Transport: p, Timeout: 20 * time.Second}, Now: time.Now,
+		}})
+	}
+	var err error
+	if w.a, err = anchoring.New(c); err != nil {
+		w.t.Fatal(err)
+	}
+	w.stop = w.a.Start(w.book, w.book, w.book)
+}
+
+func (w *world) halt() {
+	w.t.Helper()
+	if w.stop == nil {
+		return
+	}
+	if err := w.stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.stop = nil
+}
+
+// record adds an entry of a recorder, and publishes it a second later.
+func (w *world) record(urgent bool) {
+	w.do(func() {
+		w.size++
+		w.recorded = w.size
+		if urgent {
+			w.urgent = w.size
+		}
+	})
+	time.Sleep(time.Second)
+	w.publish()
+}
+
+func (w *world) publish() {
+	w.do(func() { w.published = w.size })
+	if err := w.a.Stamp(w.t.Context(), 0, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// anchored are the sizes that an authority has anchored.
+func (w *world) anchored(name string) (sizes []uint64) {
+	w.do(func() {
+		for _, v := range w.events {
+			if string(v.Authority) == name {
+				sizes = append(sizes, v.Size)
+			}
+		}
+	})
+	return sizes
+}
+
+func (w *world) want(name string, sizes ...uint64) {
+	w.t.Helper()
+	if got := w.anchored(name); !slices.Equal(got, sizes) {
+		w.t.Fatalf("%s anchored %v, want %v", name, got, sizes)
+	}
+}
+
+func (w *world) health(name string) anchoring.AuthorityHealth {
+	for _, h := range w.a.Health().Authorities {
+		if h.Name == name {
+			return h
+		}
+	}
+	w.t.Fatalf("health knows no %s", name)
+	return anchoring.AuthorityHealth{}
+}
