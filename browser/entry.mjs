@@ -2,9 +2,13 @@
 // by the published JSON Schema, so that what one implementation accepts can be held against the other. It runs in Node and in
 // a browser, and needs nothing.
 //
-// Bytes are handled as strings of one character per byte, so that offsets and prefixes mean what they mean in the entry.
+// Bytes are handled as binary strings, so that offsets and prefixes mean what they mean in the entry.
+
+import { binary, bytesOf, canonicalBase64, isUTF8, utf8 } from './bytes.mjs';
 
 export const limits = { text: 8192, leaf: 9216, events: 128, origin: 128, textMember: 4096 };
+export const originPattern = /^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$/;
+export const sessionPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const maxInteger = 2n ** 53n - 1n;
 const lastMicrosecond = 253402300799999999n; // of the year 9999
 const classes = ['content', 'personal', 'secret', 'directory'];
@@ -15,10 +19,12 @@ export class EntryError extends Error {
     super(`${code}: ${detail} (byte ${offset})`);
     this.code = code;
     this.offset = offset;
+    this.detail = `${detail} (${code})`;
   }
 }
 
-const fail = (code, offset, detail) => {
+/** fail refuses. */
+export const fail = (code, offset, detail) => {
   throw new EntryError(code, offset, detail);
 };
 
@@ -44,26 +50,13 @@ export function parse(bytes, g, signatures = 2) {
   return entry;
 }
 
-function binary(bytes) {
-  let s = '';
-  for (let i = 0; i < bytes.length; i += 4096) s += String.fromCharCode(...bytes.subarray(i, i + 4096));
-  return s;
-}
-
-const bytesOf = (s) => Uint8Array.from(s, (c) => c.charCodeAt(0));
-const utf8 = (s) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytesOf(s));
-
 function checkBytes(bytes, b) {
   for (let i = 0; i < b.length; i++) {
     const c = bytes[i];
     if ((c >= 0x20 && c !== 0x7f) || c === 0x0a) continue;
     fail(c === 0x0d ? 'carriage-return' : 'control-character', i, `byte ${c}`);
   }
-  try {
-    new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    fail('invalid-utf8', 0, 'not UTF-8');
-  }
+  if (!isUTF8(b)) fail('invalid-utf8', 0, 'not UTF-8');
 }
 
 function readHeader(text) {
@@ -78,8 +71,8 @@ function readHeader(text) {
     at = n + 1;
   }
   if (lines[0] !== 'steno/entry/v1') fail('unknown-version', 0, 'first line');
-  if (!/^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$/.test(lines[1])) fail('bad-header', starts[1], 'origin');
-  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\/[a-z0-9][a-z0-9-]{0,31}$/.test(lines[2])) {
+  if (!originPattern.test(lines[1])) fail('bad-header', starts[1], 'origin');
+  if (!sessionPattern.test(lines[2].slice(0, 36)) || !/^\/[a-z0-9][a-z0-9-]{0,31}$/.test(lines[2].slice(36))) {
     fail('bad-header', starts[2], 'session and track');
   }
   const seq = decimal(lines[3]);
@@ -97,16 +90,10 @@ function decimal(s) {
   return n <= maxInteger ? n : null;
 }
 
-const isHash = (s) => s.length === 44 && canonicalBase64(s) !== null && /^[^=]{43}=$/.test(s);
+export const isHash = (s) => s.length === 44 && canonicalBase64(s) !== null && /^[^=]{43}=$/.test(s);
 
-/** canonicalBase64 decodes to a byte string, or gives null. */
-function canonicalBase64(s) {
-  if (s.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(s)) return null;
-  const raw = atob(s);
-  return btoa(raw) === s ? raw : null;
-}
-
-function isTime(s) {
+/** isTime tells whether a string is a time in its one form. */
+export function isTime(s) {
   const p = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})Z$/.exec(s);
   if (p === null) return false;
   const [year, month, day, hour, minute, second] = p.slice(1, 7).map(Number);
@@ -362,9 +349,10 @@ function readSignatures(entry, b, at, want) {
   }
 }
 
-const keyName = /^[!-*,-~]{1,160}$/;
+export const keyName = /^[!-*,-~]{1,160}$/;
 
-function parseSignatureLine(line, size, at) {
+/** parseSignatureLine reads a line without its line feed; the signature has size bytes beside the key ID. */
+export function parseSignatureLine(line, size, at) {
   const dash = '\xe2\x80\x94 ';
   if (!line.startsWith(dash)) fail('bad-signature-line', at, 'no em dash');
   const cut = line.indexOf(' ', dash.length);

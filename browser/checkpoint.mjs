@@ -1,0 +1,111 @@
+// What the pinned policy makes of a checkpoint: see package trust, OpenCheckpoint.
+
+import { utf8 } from './bytes.mjs';
+import { Refusal, openNote, parseCheckpoint, typeNames, types } from './keys.mjs';
+import { satisfied } from './policy.mjs';
+import { windowRefusal } from './trust.mjs';
+
+const maxNote = 64 << 10;
+
+/**
+ * openCheckpoint reads and judges a checkpoint, a binary string. err says why it is not the log's, or is null; where err is
+ * about a window, and where it is null, the rest is there:
+ *
+ *   cosigned   cosignatures that verify by keys that count
+ *   unchecked  lines of ML-DSA-44, which is not checked here
+ *   witnessed  quorum and requirements are met by what was checked
+ *   missing    why they are not, in words
+ *   open       they would be met if what is unchecked were right
+ */
+export async function openCheckpoint(t, note) {
+  const out = { size: 0n, root: '', cosigned: [], unchecked: [], witnessed: false, open: false, missing: '', err: null };
+  try {
+    if (note.length > maxNote) throw new Refusal(`checkpoint of ${note.length} bytes, at most ${maxNote}`);
+    const n = await openNote(note, t.checkpointKeys);
+    const c = parseCheckpoint(n.text);
+    if (c.origin !== t.origin) throw new Refusal("its first line is another origin than the log's that is pinned");
+    Object.assign(out, { size: c.size, root: c.root });
+    judge(t, n, out);
+  } catch (err) {
+    if (!(err instanceof Refusal)) throw err;
+    out.err = new Refusal(`checkpoint: ${err.message}`, { window: err.window, at: err.at });
+  }
+  return out;
+}
+
+function judge(t, n, out) {
+  const found = (lines, key) => lines.find((l) => l.key === key);
+  const not = [];
+  const maybe = []; // cosignatures that were not checked
+  for (const w of t.policy.witnesses) {
+    const line = found(n.verified, w.key) ?? found(n.unchecked, w.key);
+    if (line === undefined) continue;
+    const outside = t.countsFor('witness', w.key, out.size);
+    if (outside !== null) {
+      not.push(outside);
+      continue;
+    }
+    const c = {
+      witness: w.name, operator: t.operators.get(w.name), key: `${w.key.name}+${w.key.id}`, algorithm: typeNames[w.key.type], time: line.time,
+      pq: w.key.type === types.mldsa,
+    };
+    (n.verified.includes(line) ? out.cosigned : maybe).push(c);
+  }
+  const signed = [...n.verified, ...n.unchecked].filter((l) => t.policy.logs.includes(l.key)).map((l) => ({
+    key: l.key, checked: n.verified.includes(l), window: t.windowOf('log', l.key), outside: t.countsFor('log', l.key, out.size),
+  }));
+  for (const l of n.unchecked) out.unchecked.push(`${utf8(l.key.name)}+${l.key.id}`);
+  const every = t.policy.witnesses.flatMap((w) => [...out.cosigned, ...maybe].filter((c) => c.witness === w.name));
+  out.missing = missing(t, out.cosigned, not, signed.filter((s) => s.checked));
+  out.witnessed = out.missing === '';
+  out.open = !out.witnessed && missing(t, every, not, signed) === '';
+  judgeSigned(t, signed, out);
+}
+
+/** judgeSigned demands an Ed25519 signature of the log's by a key that counts, or that the quorum bears out. */
+function judgeSigned(t, signed, out) {
+  let outside = null;
+  let unseen = null;
+  for (const s of signed) {
+    if (s.key.type !== types.ed25519) continue;
+    if (s.outside !== null) outside = s.outside;
+    else if (s.window?.compromised && !(out.witnessed && t.needsWitnesses())) unseen = windowRefusal(s.window, out.size);
+    else return;
+  }
+  throw unseen ?? outside ?? new Refusal('no Ed25519 signature of the log');
+}
+
+/** missing says what policy demands beyond, or ''. */
+function missing(t, cosigned, not, signed) {
+  const met = (counts) => satisfied(t.policy, (w) => cosigned.some((c) => c.witness === w && counts(c)));
+  if (!met(() => true)) return `the quorum "${utf8(t.policy.quorum)}" is not met: ${names(cosigned, not)}`;
+  for (const r of t.config.require) {
+    // Without witnesses nothing dates a checkpoint.
+    if (t.needsWitnesses() && met((c) => c.time < r.from)) continue;
+    if (!signed.some((s) => s.outside === null && s.key.type === types.mldsa && (!s.window?.compromised || t.needsWitnesses()))) {
+      return `from ${r.day} on the log signs with ml-dsa-44 as well, and this is not shown to be older`;
+    }
+    if (!met((c) => c.pq)) return `from ${r.day} on the quorum is one of ml-dsa-44, and this is not shown to be older`;
+  }
+  return '';
+}
+
+function names(cosigned, not) {
+  let s = 'no pinned witness has cosigned';
+  if (cosigned.length > 0) s = `cosigned by ${cosigned.map((c) => utf8(c.witness)).join(', ')} alone`;
+  else if (not.length > 0) s = 'no cosignature counts';
+  return [s, ...not.map((e) => e.message)].join('; ');
+}
+
+const lastSecond = 253402300799n; // 9999-12-31T23:59:59Z
+
+/** infoOf says what there is to say of a checkpoint, as reports have it. */
+export function infoOf(t, cp) {
+  return {
+    size: cp.size, root: btoa(cp.root), witnessed: cp.witnessed && t.needsWitnesses(),
+    cosigned: cp.cosigned.map((c) => ({
+      witness: utf8(c.witness), operator: utf8(c.operator), key: utf8(c.key), algorithm: c.algorithm,
+      time: new Date(Number(c.time < lastSecond ? c.time : lastSecond) * 1000).toISOString().replace('.000Z', 'Z'),
+    })),
+  };
+}

@@ -1,0 +1,374 @@
+// Verification of a bundle by a trust file (docs/spec/evidence.md): the checks of package evidence, in its order and words, and
+// one outcome more, *not-checked*, for what this reader can't check and the trust file demands.
+
+import { FormatError } from './archive.mjs';
+import { binary, compare, hexOf, utf8 } from './bytes.mjs';
+import { blobName, readBundle } from './bundle.mjs';
+import { infoOf, openCheckpoint } from './checkpoint.mjs';
+import { sha256 } from './crypt.mjs';
+import { openDisclosure, payloadAt } from './disclosure.mjs';
+import { EntryError, grammar, parse } from './entry.mjs';
+import { Refusal, verifyReceipt } from './keys.mjs';
+import { Tree, leafHash } from './merkle.mjs';
+import { Keys, Session, mentions, names, next, placeOf, valueOf, verifyRecorder, zeroHash } from './session.mjs';
+import { readTrust } from './trust.mjs';
+
+export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
+  'system', 'admitted', 'embedded', 'blobs', 'disclosures', 'complete', 'policy'];
+
+/**
+ * verify judges a bundle by a trust file, both Uint8Arrays, and gives the report (as steno-verify --json has it) and what there
+ * is to show: the leaves with their entries, the disclosures, the trust file. schema is that of events.
+ */
+export async function verify(bundleBytes, trustBytes, schema) {
+  let trust;
+  try {
+    trust = await readTrust(binary(trustBytes));
+  } catch (err) {
+    if (!(err instanceof Refusal)) throw err;
+    return unusable(err.message);
+  }
+  const v = new Verification(trust, grammar(schema));
+  try {
+    v.bundle = readBundle(bundleBytes);
+    v.pass('bundle');
+    v.sameTrust = v.bundle.trust !== null && hexOf(await sha256(v.bundle.trust)) === trust.digest;
+  } catch (err) {
+    if (!(err instanceof FormatError)) throw err;
+    const where = { ...(err.file === '' ? {} : { file: utf8(err.file) }), offset: err.offset };
+    v.find('bundle', 'failed', where, err.message);
+  }
+  if (v.bundle !== null) await v.run();
+  v.conclude();
+  v.report.bundle_sha256 = hexOf(await sha256(bundleBytes));
+  return v;
+}
+
+function unusable(why) {
+  const report = { ...newReport(), exit: 2, verdict: 'unusable', error: why };
+  report.checks = checkOrder.map((id) => ({ id, outcome: 'not-run', passed: 0 }));
+  return { report, leaves: [], disclosed: [], trust: null, bundle: null };
+}
+
+const newReport = () => ({ format: 'steno/report/v1', exit: 0, verdict: '', checks: [], not_checked: [], sessions: [] });
+
+class Verification {
+  constructor(trust, schema) {
+    Object.assign(this, {
+      trust, schema, bundle: null, checkpoint: null, keys: null, sessions: new Map(), system: new Map(), leaves: [], disclosed: [],
+      passed: new Map(), findings: [], shaken: false, report: newReport(), tree: new Tree(),
+    });
+    this.report.origin = trust.origin;
+    this.report.trust_sha256 = trust.digest;
+  }
+
+  find(check, outcome, where, detail) {
+    this.findings.push({ check, outcome, where, detail });
+  }
+
+  pass(check, n = 1) {
+    this.passed.set(check, (this.passed.get(check) ?? 0) + n);
+  }
+
+  async run() {
+    if (!(await this.openCheckpoint())) return;
+    this.report.checkpoint = infoOf(this.trust, this.checkpoint);
+    for (const id of this.bundle.sessions) this.sessions.set(id, new Session(id, this.keys));
+    this.leaves = await Promise.all(this.bundle.leaves.map((l) => this.prepare(l)));
+    for (const l of this.leaves) {
+      const before = this.findings.length;
+      await this.leaf(l);
+      if (this.findings.length > before) {
+        this.shaken = true;
+        l.wrong = true;
+      }
+    }
+    await this.judge();
+    await this.blobs();
+    await this.disclosures();
+    for (const s of this.report.sessions) this.pass('policy', s.tracks.length); // nothing is demanded of holders here
+  }
+
+  async openCheckpoint() {
+    const where = { file: 'checkpoint' };
+    const cp = await openCheckpoint(this.trust, binary(this.bundle.checkpoint));
+    this.checkpoint = cp;
+    this.keys = new Keys(this.trust, cp.witnessed);
+    let err = cp.err;
+    if (this.bundle.origin !== this.trust.origin && (err === null || this.keys.outcome(err) === 'unmet')) {
+      err = new Refusal('the bundle is of another log than the one that is pinned');
+    }
+    if (err === null) this.pass('checkpoint');
+    else {
+      this.shaken = true;
+      const outcome = this.keys.outcome(err);
+      this.find('checkpoint', outcome, where, err.message);
+      if (outcome === 'failed') return false;
+    }
+    for (const id of checkOrder.slice(2)) this.pass(id, 0); // from here on every check runs
+    if (cp.witnessed) this.pass('witnesses', new Set(cp.cosigned.map((c) => c.operator)).size);
+    else if (cp.open) this.find('witnesses', 'not-checked', where, `signatures of ML-DSA-44, which this page does not check, decide here: ${cp.missing}`);
+    else this.find('witnesses', 'unmet', where, cp.missing);
+    return true;
+  }
+
+  /** prepare does for a leaf what needs no order: hashes, reading, receipt. */
+  async prepare(l) {
+    const out = { index: l.index, bytes: l.bytes, entry: null, hash: '', accepted: false, repeat: false, wrong: false };
+    const within = l.index < this.checkpoint.size;
+    const inclusion = within && leafHash(l.bytes).then((h) => this.tree.proves(h, l.hashes, l.index, this.checkpoint.size, this.checkpoint.root));
+    try {
+      out.entry = parse(l.bytes, this.schema);
+    } catch (err) {
+      if (!(err instanceof EntryError)) throw err;
+      out.unreadable = err;
+    }
+    const e = out.entry;
+    const key = e && this.trust.received.find((k) => names(k, e.received));
+    const [included, hash, received] = await Promise.all([inclusion, e && sha256(e.text), key && verifyReceipt(key, e.text, e.received)]);
+    if (e !== null) out.hash = btoa(hash);
+    return Object.assign(out, { included, received: received === true ? key : null, stranger: key === undefined });
+  }
+
+  /** leaf judges what can be judged of a leaf by itself, and hands the entry to its session. */
+  async leaf(l) {
+    let where = { file: `leaf/${String(l.index).padStart(20, '0')}`, index: l.index };
+    if (!l.included) {
+      const why = l.index < this.checkpoint.size
+        ? `the proof does not lead from the leaf to the root of the checkpoint of size ${this.checkpoint.size}`
+        : `index ${l.index} is not in the tree of size ${this.checkpoint.size}`;
+      this.find('inclusion', 'failed', where, why);
+      l.entry = null;
+      return;
+    }
+    this.pass('inclusion');
+    if (l.entry === null) {
+      this.find('entries', 'failed', { ...where, offset: l.unreadable.offset }, l.unreadable.detail);
+      return;
+    }
+    where = placeOf(l);
+    if (l.entry.origin !== this.trust.origin) {
+      this.find('entries', 'failed', where, 'the entry was made for another log');
+      return;
+    }
+    this.pass('entries');
+    if (!this.receipt(l, where)) return;
+    l.counted = true;
+    if (l.entry.track === 'log') {
+      await this.systemEntry(l, where);
+      return;
+    }
+    const s = this.sessions.get(l.entry.session);
+    if (s === undefined) this.find('tracks', 'failed', where, 'an entry of a session that the bundle does not name');
+    else await s.add(l);
+  }
+
+  receipt(l, where) {
+    if (l.received === null) {
+      const why = l.stranger ? "receipt is by another key than the log's" : "the log's receipt does not verify";
+      this.find('received', 'failed', where, `${why} (bad-signature)`);
+      return false;
+    }
+    const outside = this.keys.counts('received', l.received, l.index);
+    if (outside === null) {
+      this.pass('received');
+      return true;
+    }
+    const outcome = this.keys.outcome(outside);
+    this.find('received', outcome, where, outside.message);
+    return outcome !== 'failed';
+  }
+
+  /** systemEntry judges an entry of the log's own, whose chain is followed where two of them stand next to each other. */
+  async systemEntry(l, where) {
+    const e = l.entry;
+    const key = this.trust.system.find((k) => names(k, e.recorder));
+    if (key === undefined) {
+      this.find('system', 'failed', where, "an entry of the log's own that is signed by no pinned system key");
+      return;
+    }
+    try {
+      await verifyRecorder(key, e);
+    } catch (err) {
+      if (!(err instanceof Refusal)) throw err;
+      this.find('system', 'failed', where, err.detail);
+      return;
+    }
+    const outside = this.keys.counts('system', key, l.index);
+    if (outside !== null) {
+      const outcome = this.keys.outcome(outside);
+      this.find('system', outcome, where, outside.message);
+      if (outcome === 'failed') return;
+    }
+    const s = this.system.get(e.session) ?? new SystemTrack();
+    this.system.set(e.session, s);
+    const [again, wrong] = s.add(l);
+    l.accepted = wrong === '';
+    l.repeat = again;
+    if (again) return;
+    if (wrong !== '') {
+      this.find('system', 'failed', where, wrong);
+      return;
+    }
+    if (outside === null) this.pass('system');
+    e.events.forEach((ev, i) => this.sessions.get(mentions(ev))?.say(l, i));
+  }
+
+  async judge() {
+    for (const s of this.sessions.values()) {
+      const r = await s.judge();
+      if (this.shaken) r.verdict = 'unproven';
+      this.report.sessions.push(r);
+      this.findings.push(...s.findings);
+      for (const [id, n] of s.passed) this.pass(id, n);
+      for (const m of s.embeds) {
+        if (m.good && m.checkpoint.size === this.checkpoint.size && m.checkpoint.root !== this.checkpoint.root) {
+          this.find('embedded', 'failed', m.where, 'split view: the recorder was shown another root for the size of this checkpoint');
+        }
+      }
+    }
+  }
+
+  /** blobs checks sealed bytes against the entries that name them. */
+  async blobs() {
+    const named = new Map();
+    const total = new Map();
+    const included = new Map();
+    const count = (map, session) => map.set(session, (map.get(session) ?? 0) + 1);
+    for (const l of this.leaves.filter((x) => x.counted)) {
+      for (const b of l.entry.blobs) {
+        count(total, l.entry.session);
+        const known = named.get(b.sha256);
+        if (known === undefined) named.set(b.sha256, { size: b.size, sessions: [l.entry.session] });
+        else {
+          if (known.size !== b.size) this.find('blobs', 'failed', placeOf(l), 'names bytes by another size than an entry before it');
+          known.size = b.size;
+          known.sessions.push(l.entry.session);
+        }
+      }
+    }
+    for (const b of this.bundle.blobs) {
+      const raw = await sha256(b.bytes);
+      const where = { file: b.name };
+      const known = named.get(btoa(b.hex.replace(/../g, (x) => String.fromCharCode(parseInt(x, 16)))));
+      if (known === undefined) this.find('blobs', 'failed', where, 'no entry here names these bytes');
+      else if (b.bytes.length !== known.size || blobName(raw) !== b.name) this.find('blobs', 'failed', where, 'not the bytes that the entry names');
+      else {
+        this.pass('blobs');
+        for (const session of known.sessions) count(included, session);
+      }
+    }
+    for (const r of this.report.sessions) {
+      r.payloads = { blobs: total.get(r.session) ?? 0, included: included.get(r.session) ?? 0, disclosed: 0 };
+    }
+  }
+
+  async disclosures() {
+    const byIndex = new Map(this.leaves.filter((l) => l.counted).map((l) => [l.index, l]));
+    for (const d of this.bundle.disclosed) {
+      const l = byIndex.get(d.index);
+      const out = { index: d.index, event: d.event, slot: d.slot, shown: null, wrong: '' };
+      this.disclosed.push(out);
+      try {
+        if (l === undefined || d.event >= l.entry.events.length) throw new Refusal('the event that it belongs to is not here');
+        out.shown = await openDisclosure(d.bytes, payloadAt(valueOf(l.entry.events[d.event]), d.slot));
+        this.pass('disclosures');
+        const r = this.report.sessions.find((s) => s.session === l.entry.session);
+        if (r !== undefined) r.payloads.disclosed++;
+      } catch (err) {
+        if (!(err instanceof Refusal)) throw err;
+        out.wrong = err.message;
+        this.find('disclosures', 'failed', { file: d.name, index: d.index, event: d.event, member: d.slot }, err.message);
+      }
+    }
+  }
+
+  /** conclude fills the checks from what passed and what was found, and draws the verdict. */
+  conclude() {
+    const r = this.report;
+    for (const id of checkOrder) {
+      const c = { id, outcome: this.passed.has(id) ? 'passed' : 'not-run', passed: this.passed.get(id) ?? 0 };
+      for (const f of this.findings.filter((x) => x.check === id)) {
+        const first = c.where === undefined;
+        if (!first) c.others = (c.others ?? 0) + 1;
+        if (first || (f.outcome === 'failed' && c.outcome !== 'failed')) Object.assign(c, { outcome: f.outcome, where: f.where, detail: f.detail });
+      }
+      r.checks.push(c);
+    }
+    const worst = (outcome) => this.findings.some((f) => f.outcome === outcome);
+    if (worst('failed')) [r.exit, r.verdict] = [1, 'failed'];
+    else if (worst('unmet')) [r.exit, r.verdict] = [3, 'policy-unmet'];
+    else if (worst('not-checked')) [r.exit, r.verdict] = [3, 'not-checked'];
+    else if (worst('incomplete')) [r.exit, r.verdict] = [4, 'incomplete'];
+    else [r.exit, r.verdict] = [0, 'verified'];
+    r.not_checked = this.notChecked();
+  }
+
+  /** notChecked says what a reader may take for granted and must not. */
+  notChecked() {
+    if (this.bundle === null) return [{ id: 'everything-else', why: 'the file is not an intact bundle, so nothing in it was judged' }];
+    const out = [
+      { id: 'outside', why: 'whether anything was done outside this record: no log can know' },
+      {
+        id: 'uniqueness',
+        why: 'whether the log holds other entries of these sessions than those here, or has said more of them: a full audit or an auditing cosigner tells',
+      },
+      { id: 'external-time', why: 'external time: every time here is the word of the log, of a recorder or of a witness' },
+      { id: 'numbering', why: "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells" },
+    ];
+    if (!this.trust.needsWitnesses()) {
+      out.splice(2, 0, {
+        id: 'witnesses',
+        why: "cosignatures on the checkpoint: the trust file demands none, and whether others saw the same log rests on the log's key alone",
+      });
+    }
+    if (this.checkpoint?.unchecked.length > 0) {
+      out.push({ id: 'ml-dsa-44', why: `signatures of ML-DSA-44 under the checkpoint, which this page can't check: ${this.checkpoint.unchecked.join(', ')}` });
+    }
+    const sum = (f) => this.report.sessions.reduce((n, s) => n + f(s.payloads), 0);
+    const sealed = sum((p) => p.blobs);
+    const absent = sum((p) => p.blobs - p.included);
+    if (sealed > 0) {
+      const shown = this.passed.get('disclosures');
+      out.push({ id: 'sealed-content', why: `what is sealed in ${sealed} pieces of content, beyond ${shown} disclosures: it is committed to, and takes a key to read` });
+    }
+    if (absent > 0) out.push({ id: 'absent-content', why: `${absent} pieces of sealed content are not in the file` });
+    if (this.bundle.trust !== null) {
+      const same = this.sameTrust;
+      out.push({ id: 'trust-file', why: `the trust file in the bundle: it is ${same ? 'the one' : 'another one than'} ${same ? 'that was' : 'was'} pinned, and was not used` });
+    }
+    out.push({ id: 'readme', why: 'README.txt in the bundle: it is for reading, and whoever made the file can write into it what they like' });
+    return out;
+  }
+}
+
+/** A SystemTrack is what is here of a system session: some of its entries. */
+class SystemTrack {
+  constructor() {
+    this.points = []; // by sequence number
+  }
+
+  /** add puts an entry into its place. It tells whether it was there already, and what is wrong with it. */
+  add(l) {
+    const e = l.entry;
+    const p = { seq: e.seq, next: next(e), hash: l.hash, prev: e.prev };
+    let lo = 0;
+    for (let hi = this.points.length; lo < hi;) {
+      const mid = (lo + hi) >> 1;
+      if (compare(this.points[mid].seq, p.seq) < 0) lo = mid + 1;
+      else hi = mid;
+    }
+    const before = this.points[lo - 1] ?? { next: 0, hash: zeroHash };
+    const after = this.points[lo];
+    const taken = after?.seq === p.seq;
+    if (taken && after.hash === p.hash) return [true, ''];
+    if (taken || before.next > p.seq || (after && p.next > after.seq)) {
+      return [false, 'equivocation: the log has signed two texts for one sequence number of its own'];
+    }
+    if ((before.next === p.seq && before.hash !== p.prev) || (after && p.next === after.seq && p.hash !== after.prev)) {
+      return [false, "previous hash is not that of the entry before in the log's own session"];
+    }
+    this.points.splice(lo, 0, p);
+    return [false, ''];
+  }
+}

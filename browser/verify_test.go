@@ -1,0 +1,165 @@
+package browser_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/evidence/evidencetest"
+	"github.com/stenolog/steno/internal/need"
+	"github.com/stenolog/steno/trust"
+	"github.com/stenolog/steno/verifier/verifiertest"
+)
+
+// goReport is what the Go verifier says, as JSON reads it.
+func goReport(t *testing.T, c verifiertest.Case) map[string]any {
+	t.Helper()
+	var report evidence.Report
+	if tr, err := trust.Parse(c.Trust); err != nil {
+		report = evidence.UnusableReport(err)
+	} else if report, err = evidence.VerifyReader(bytes.NewReader(c.Bundle), int64(len(c.Bundle)), tr, evidence.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(report.JSON(), &out); err != nil {
+		t.Fatal(err)
+	}
+	return shared(out)
+}
+
+// shared leaves out of a report what two verifiers may say in other words: details, and the place inside an entry or
+// of an error in the archive's structure.
+func shared(r map[string]any) map[string]any {
+	delete(r, "error")
+	delete(r, "not_checked")
+	for _, c := range r["checks"].([]any) {
+		c := c.(map[string]any)
+		delete(c, "detail")
+		where, _ := c["where"].(map[string]any)
+		delete(where, "member")
+		if c["id"] != "bundle" {
+			delete(where, "offset")
+			delete(where, "event")
+		}
+	}
+	for _, s := range r["sessions"].([]any) {
+		for _, tr := range s.(map[string]any)["tracks"].([]any) {
+			if tr := tr.(map[string]any); tr["repeats"] == 0.0 {
+				delete(tr, "repeats")
+			}
+		}
+	}
+	return r
+}
+
+// nodeReports are what the page's modules say, all in one run of Node.
+func nodeReports(t *testing.T, cases []verifiertest.Case) (reports []map[string]any) {
+	t.Helper()
+	dir := t.TempDir()
+	var in bytes.Buffer
+	for i, c := range cases {
+		files := map[string]string{"bundle": filepath.Join(dir, fmt.Sprint(i, ".bundle")), "trust": filepath.Join(dir, fmt.Sprint(i, ".trust"))}
+		for kind, content := range map[string][]byte{"bundle": c.Bundle, "trust": c.Trust} {
+			if err := os.WriteFile(files[kind], content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		line, err := json.Marshal(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Write(append(line, '\n'))
+	}
+	cmd := exec.Command(need.Program(t, "node"), "judge.mjs", "../docs/spec/entry.schema.json")
+	cmd.Stdin, cmd.Stderr = &in, os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var r map[string]any
+		if err := dec.Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, shared(r))
+	}
+	if len(reports) != len(cases) {
+		t.Fatalf("%d reports on %d bundles", len(reports), len(cases))
+	}
+	return reports
+}
+
+func TestPINNED_verdictsAreThoseOfTheGoVerifier(t *testing.T) {
+	cases := verifiertest.Cases(t)
+	seen := map[string]int{}
+	for i, js := range nodeReports(t, cases) {
+		c := cases[i]
+		want := goReport(t, c)
+		seen[fmt.Sprint(want["verdict"])]++
+		switch c.Agree {
+		case verifiertest.Nothing:
+			if js["verdict"] != "not-checked" || js["exit"] != 3.0 {
+				t.Errorf("%s: JavaScript says %v, exit %v, of what it can't check", c.Name, js["verdict"], js["exit"])
+			}
+			continue
+		case verifiertest.Verdicts:
+			for _, key := range []string{"checks", "checkpoint"} {
+				delete(want, key)
+				delete(js, key)
+			}
+		}
+		if diff := cmp.Diff(want, js); diff != "" {
+			t.Errorf("%s: Go and JavaScript differ:\n%s", c.Name, diff)
+		}
+	}
+	for _, v := range []string{"verified", "failed", "policy-unmet", "incomplete", "unusable"} {
+		if seen[v] == 0 {
+			t.Errorf("no case is %s", v)
+		}
+	}
+	t.Log(len(cases), "cases:", seen)
+}
+
+// TestPINNED_anyChangedBitIsTheSameToBoth changes a bundle at random, by a fixed seed: half of the changes in the file, half in
+// a leaf, a proof or the checkpoint, with the archive repaired.
+func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
+	l := evidencetest.NewWith(t, "log.test.example/prod", evidencetest.Options{Witnesses: 2, Quorum: 1})
+	main, _ := verifiertest.Record(l, evidencetest.SessionID(1), 1)
+	whole := verifiertest.File(t, l.Evidence(main.ID))
+	r := rand.New(rand.NewPCG(305, 2033))
+	var cases []verifiertest.Case
+	for i := range 400 {
+		c := verifiertest.Case{Name: fmt.Sprint("change ", i), Trust: l.Trust.Marshal()}
+		if i%2 == 0 {
+			c.Bundle = bytes.Clone(whole)
+			c.Bundle[r.IntN(len(whole))] ^= 1 << r.IntN(8)
+		} else {
+			b := l.Evidence(main.ID)
+			leaf := &b.Leaves[r.IntN(len(b.Leaves))]
+			leaf.Bytes, b.Checkpoint = bytes.Clone(leaf.Bytes), bytes.Clone(b.Checkpoint)
+			switch at := r.IntN(8); at {
+			case 0:
+				b.Checkpoint[r.IntN(len(b.Checkpoint))] ^= 1 << r.IntN(8)
+			case 1:
+				leaf.Proof[r.IntN(len(leaf.Proof))][r.IntN(32)] ^= 1 << r.IntN(8)
+			default:
+				leaf.Bytes[r.IntN(len(leaf.Bytes))] ^= 1 << r.IntN(8)
+			}
+			c.Bundle = verifiertest.File(t, b)
+		}
+		cases = append(cases, c)
+	}
+	for i, js := range nodeReports(t, cases) {
+		if diff := cmp.Diff(goReport(t, cases[i]), js); diff != "" {
+			t.Errorf("%s: Go and JavaScript differ:\n%s", cases[i].Name, diff)
+		}
+	}
+}

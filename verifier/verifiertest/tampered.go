@@ -1,0 +1,154 @@
+package verifiertest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"slices"
+
+	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/evidence"
+	. "github.com/stenolog/steno/evidence/evidencetest" //nolint:staticcheck // a vocabulary of its own
+	"github.com/stenolog/steno/recorder"
+)
+
+// tampered has one bundle that was changed in many ways, most of them with the archive repaired afterwards.
+func (m *maker) tampered() {
+	l := NewWith(m.t, origin, Options{Witnesses: 3, Quorum: 2})
+	main, gateway := Record(l, SessionID(1), 2)
+	whole := func() *evidence.Bundle {
+		b := l.Evidence(main.ID)
+		Disclose(l, b, gateway, nil)
+		return b
+	}
+	file := File(m.t, whole())
+	raw := func(name string, bundle []byte) {
+		m.all = append(m.all, Case{Name: "tampered: " + name, Bundle: bundle, Trust: l.Trust.Marshal()})
+	}
+	raw("a byte in a leaf", flipped(file, bytes.Index(file, []byte("ledger.post"))))
+	raw("a byte in a header", flipped(file, 10))
+	raw("a byte in the directory", flipped(file, len(file)-40))
+	raw("a byte more", append(bytes.Clone(file), 0))
+	raw("cut", file[:len(file)/2])
+	raw("empty", nil)
+	raw("a path", bytes.ReplaceAll(file, []byte("leaf/0000000000"), []byte("leaf/../../../x")))
+	raw("a name with controls", bytes.ReplaceAll(file, []byte("leaf/00000000"), []byte("leaf/\u202e0\u200b\x1b")))
+	raw("one leaf twice", bytes.ReplaceAll(file, []byte(evidenceName(whole().Leaves[1].Index)), []byte(evidenceName(whole().Leaves[0].Index))))
+	for _, c := range []struct {
+		name  string
+		spoil func(b *evidence.Bundle)
+	}{
+		{"a leaf, with the archive repaired", func(b *evidence.Bundle) { b.Leaves[2].Bytes = flipped(b.Leaves[2].Bytes, 100) }},
+		{"a proof", func(b *evidence.Bundle) { b.Leaves[2].Proof[0][0] ^= 1 }},
+		{"a proof too short", func(b *evidence.Bundle) { b.Leaves[2].Proof = b.Leaves[2].Proof[1:] }},
+		{"another index", func(b *evidence.Bundle) { b.Leaves[len(b.Leaves)-1].Index += 1000 }},
+		{"the root in the checkpoint", func(b *evidence.Bundle) { b.Checkpoint = flipped(b.Checkpoint, len(origin)+8) }},
+		{"the log's signature", func(b *evidence.Bundle) { b.Checkpoint = spoilLine(b.Checkpoint, "— "+origin+" ") }},
+		{"a cosignature", func(b *evidence.Bundle) { b.Checkpoint = spoilLine(b.Checkpoint, "— witness2.example/w ") }},
+		{"no signature of the log", func(b *evidence.Bundle) { b.Checkpoint = without(b.Checkpoint, "— "+origin+" ") }},
+		{"a checkpoint that is none", func(b *evidence.Bundle) { b.Checkpoint = []byte("nothing\n") }},
+		{"another log's origin", func(b *evidence.Bundle) { b.Origin = "log.other.example/x" }},
+		{"an entry left out", func(b *evidence.Bundle) { b.Leaves = slices.Delete(b.Leaves, 4, 5); b.Disclosed = nil }},
+		{"the tail cut", func(b *evidence.Bundle) { cutTail(b, gateway.Name) }},
+		{"the log's answers left out", func(b *evidence.Bundle) { onlyOf(b, func(e *entry.Entry) bool { return e.Track != entry.SystemTrack }) }},
+		{"the main track left out", func(b *evidence.Bundle) { onlyOf(b, func(e *entry.Entry) bool { return e.Track != entry.MainTrack }) }},
+		{"an entry of another session", func(b *evidence.Bundle) { b.Sessions = []string{SessionID(5)} }},
+		{"a disclosed value", func(b *evidence.Bundle) { spoilDisclosure(b, []byte(`"bytes":"`), []byte(`"bytes":"AAAA`)) }},
+		{"a disclosure's class", func(b *evidence.Bundle) { spoilDisclosure(b, []byte(`"content"`), []byte(`"personal"`)) }},
+		{"a disclosure's form", func(b *evidence.Bundle) { spoilDisclosure(b, []byte(`{"format"`), []byte(`{ "format"`)) }},
+		{"a disclosure of another event", func(b *evidence.Bundle) { b.Disclosed = b.Disclosed[:1]; b.Disclosed[0].Index++ }},
+		{"a disclosure of no payload", func(b *evidence.Bundle) { b.Disclosed = b.Disclosed[:1]; b.Disclosed[0].Slot = "target" }},
+		{"a sealed blob", func(b *evidence.Bundle) {
+			content, err := b.Blobs[0].Load()
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			b.Blobs[0].Load = func() ([]byte, error) { return flipped(content, len(content)-1), nil }
+		}},
+		{"a blob that nobody names", func(b *evidence.Bundle) {
+			b.Blobs = append(b.Blobs, evidence.BlobOf([]byte("x")))
+			slices.SortFunc(b.Blobs, func(x, y evidence.Blob) int { return bytes.Compare(x.SHA256[:], y.SHA256[:]) })
+		}},
+	} {
+		b := whole()
+		c.spoil(b)
+		m.add("tampered: "+c.name, b, l.Trust)
+	}
+	m.add("tampered: judged by another log's trust file", whole(), NewWith(m.t, origin, Options{Witnesses: 3, Quorum: 2}).Trust)
+	m.all = append(m.all, Case{Name: "trust file unusable", Bundle: file, Trust: append(l.Trust.Marshal(), "witness\n"...)})
+}
+
+// tamperedWords has logs whose leaves were wrong when they were appended: the tree vouches for them, and their signatures don't.
+func (m *maker) tamperedWords() {
+	for _, c := range []struct {
+		name   string
+		record func(l *Log, main *Track, r Recorder)
+	}{
+		{"a stranger's receipt", func(l *Log, main *Track, _ Recorder) {
+			ours := l.Stamper
+			l.Stamper, _ = NewStamper(m.t, origin)
+			main.Add(Intent("a", "t", 1))
+			l.Stamper = ours
+			main.Close()
+		}},
+		{"a strange enroller", func(l *Log, main *Track, _ Recorder) {
+			l.Join(main, "side", "bot", l.EnrolBy(Stranger(m.t, "acme/enroller"), "acme/agents/bot", entry.HolderAgent, "bot"))
+			main.CloseOnly()
+		}},
+		{"another agent's enrolment", func(l *Log, main *Track, _ Recorder) {
+			l.Join(main, "side", "bot", l.Enrol("acme/agents/cat", entry.HolderAgent, "cat"))
+			main.CloseOnly()
+		}},
+		{"another recorder's signature", func(l *Log, main *Track, _ Recorder) {
+			thief := fork(m, main, NewKey(m.t, "acme/agents/bot"))
+			l.Append(thief.Submission)
+			main.CloseOnly()
+		}},
+		{"equivocation", func(l *Log, main *Track, r Recorder) {
+			other := fork(m, main, r.Signer)
+			main.Add(Intent("a", "t", 1), Result("a", 1))
+			l.Append(other.Submission)
+			main.Close()
+		}},
+		{"a broken chain", func(l *Log, main *Track, r Recorder) {
+			broken := Must(recorder.New(recorder.Config{Origin: origin, Session: main.ID, Track: "main", Signer: r.Signer, Keys: main.Keys,
+				Rand: rand.Reader, Next: main.Next(), Head: entry.Hash{1}}))(m.t)
+			l.Append(Must(broken.Build(Intent("b", "t", 2)))(m.t)[0].Submission)
+		}},
+		{"a track of another session", func(l *Log, main *Track, r Recorder) {
+			main.First = entry.Hash{1}
+			l.Join(main, "side", "bot", r)
+			main.CloseOnly()
+		}},
+		{"another opening admitted", func(l *Log, main *Track, _ Recorder) {
+			l.Say(entry.TypeAdmitted, entry.Admitted{Session: entry.UUID(main.ID), Track: "main", Open: entry.Hash{1}, Principal: "x", How: "token"})
+			main.Close()
+		}},
+		{"a system entry of a stranger", func(l *Log, main *Track, _ Recorder) {
+			l.SystemKey = NewKey(m.t, origin+"/system")
+			l.Restart(2, SessionID(0xfffe), l.SystemEnd())
+			main.Close()
+		}},
+		{"another log's checkpoint embedded", func(l *Log, main *Track, _ Recorder) {
+			main.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: entry.Text(New(m.t, "other.example/x").Checkpoint())}))
+			main.CloseOnly()
+		}},
+		{"no entry at all", func(l *Log, main *Track, _ Recorder) {
+			l.AppendLeaf([]byte("not an entry"))
+			main.CloseOnly()
+		}},
+	} {
+		l := NewWith(m.t, origin, Options{Witnesses: 1, Quorum: 1})
+		r := enrol(l)
+		c.record(l, l.Open(SessionID(1), "bot", r), r)
+		b := l.Evidence(SessionID(1))
+		if c.name == "no entry at all" {
+			for i, leaf := range l.Leaves {
+				if string(leaf) == "not an entry" {
+					b.Leaves = append(b.Leaves, l.Leaf(uint64(i)))
+				}
+			}
+			slices.SortFunc(b.Leaves, func(x, y evidence.Leaf) int { return int(x.Index) - int(y.Index) })
+		}
+		m.add("tampered: "+c.name, b, l.Trust)
+	}
+}
