@@ -8,12 +8,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stenolog/steno/anchoring"
+	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/timestamp"
 )
 
@@ -25,7 +27,7 @@ func TestRound(t *testing.T) {
 		w.want("a", 1)
 		w.want("b", 1)
 		w.publish() // the anchors themselves
-		time.Sleep(2 * time.Hour)
+		w.sleep(2 * time.Hour)
 		w.record(false)
 		w.want("a", 1, 4)
 		w.want("b", 1, 4)
@@ -68,7 +70,7 @@ func TestNeverForTheLogsOwnEvents(t *testing.T) {
 		for range 50 {
 			w.do(func() { w.size++ })
 			w.publish()
-			time.Sleep(time.Hour)
+			w.sleep(time.Hour)
 		}
 		if o, err := w.a.Anchor(t.Context()); err != nil || o.New || o.Size != 1 {
 			t.Errorf("on demand: %+v, %v", o, err)
@@ -82,7 +84,7 @@ func TestHourly(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		for range 4 * 60 {
 			w.record(false)
-			time.Sleep(59 * time.Second)
+			w.sleep(59 * time.Second)
 		}
 		for _, p := range w.peers {
 			asked := p.times()
@@ -102,7 +104,7 @@ func TestHourly(t *testing.T) {
 func TestBreakGlass(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.record(false)
-		time.Sleep(10 * time.Minute)
+		w.sleep(10 * time.Minute)
 		w.record(false)
 		w.want("a", 1)
 		w.record(true)
@@ -115,7 +117,7 @@ func TestBreakGlass(t *testing.T) {
 		if n := len(w.peers[0].times()); n > 2+2 {
 			t.Errorf("asked %d times", n)
 		}
-		time.Sleep(2 * time.Minute)
+		w.sleep(2 * time.Minute)
 		if got := w.anchored("b"); got[len(got)-1] < w.recorded {
 			t.Errorf("the last of them is not anchored: %v of %d", got, w.recorded)
 		}
@@ -128,7 +130,7 @@ func TestPublishedBeforeItIsKnown(t *testing.T) {
 		w.do(func() { w.size++ })
 		w.publish()
 		w.do(func() { w.recorded = w.size })
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		w.want("a", 1)
 	})
 }
@@ -171,32 +173,32 @@ func TestAuthorityFails(t *testing.T) {
 				begun := time.Now()
 				w.record(false)
 				w.want("a", 1)
-				time.Sleep(30 * time.Minute)
+				w.sleep(30 * time.Minute)
 				h := w.health("b")
 				if h.Reason != c.reason || h.Late || h.Since.Sub(begun) > 2*time.Second || h.Since.IsZero() {
 					t.Errorf("health: %+v, want the reason %s", h, c.reason)
 				}
-				if len(w.alerts) > 0 {
-					t.Errorf("alerts: %+v", w.alerts)
+				if len(w.raised()) > 0 {
+					t.Errorf("alerts: %+v", w.raised())
 				}
-				time.Sleep(31 * time.Minute)
+				w.sleep(31 * time.Minute)
 				w.record(false) // others go on
 				if got := w.anchored("a"); len(got) != 2 {
 					t.Errorf("a anchored %v", got)
 				}
-				time.Sleep(3 * time.Hour)
+				w.sleep(3 * time.Hour)
 				if h := w.health("b"); !h.Late {
 					t.Errorf("health: %+v", h)
 				}
-				if len(w.alerts) != 1 || w.alerts[0].Alert != "authority-late" {
-					t.Errorf("alerts: %+v", w.alerts)
+				if !slices.Equal(w.raised(), []entry.ID{"authority-late"}) {
+					t.Errorf("alerts: %+v", w.raised())
 				}
 				if n := len(w.peers[1].times()); n < 10 || n > 40 {
 					t.Errorf("it was asked %d times in 4 hours", n)
 				}
 				w.want("b")
 				w.peers[1].set(nil)
-				time.Sleep(11 * time.Minute)
+				w.sleep(11 * time.Minute)
 				w.want("b", w.anchored("a")[1])
 				if h := w.health("b"); h.Late || !h.Since.IsZero() || h.Reason != "" {
 					t.Errorf("health afterwards: %+v", h)
@@ -219,7 +221,7 @@ func TestACKED_restartBetweenTokenAndEvent(t *testing.T) {
 		w.want("a", 1)
 		w.peers[1].set(nil)
 		w.do(func() { w.refuse = errors.New("the log takes nothing") })
-		time.Sleep(10 * time.Minute)
+		w.sleep(10 * time.Minute)
 		if h := w.health("b"); h.Reason != "not-recorded" || h.Since.IsZero() {
 			t.Errorf("health: %+v", h)
 		}
@@ -227,14 +229,14 @@ func TestACKED_restartBetweenTokenAndEvent(t *testing.T) {
 		w.do(func() { w.refuse = nil })
 		before := len(w.peers[0].times())
 		w.start()
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		w.want("b", 1)
 		if len(w.peers[0].times()) != before {
 			t.Error("who answered was asked again")
 		}
 		w.halt()
 		w.start() // and now nobody owes anything
-		time.Sleep(3 * time.Hour)
+		w.sleep(3 * time.Hour)
 		w.want("a", 1)
 		w.want("b", 1)
 	})
@@ -252,15 +254,15 @@ func TestACKED_restartBeforeAnyEvent(t *testing.T) {
 			p.set(nil)
 		}
 		w.start()
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		w.want("a", 1)
 		w.want("b", 1)
 		w.record(false)
 		w.halt()
 		w.start() // the hour goes on from what is in the log
-		time.Sleep(50 * time.Minute)
+		w.sleep(50 * time.Minute)
 		w.want("a", 1)
-		time.Sleep(11 * time.Minute)
+		w.sleep(11 * time.Minute)
 		w.want("a", 1, w.published)
 	})
 }

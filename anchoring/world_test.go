@@ -234,7 +234,7 @@ func (w *world) record(urgent bool) {
 			w.urgent = w.size
 		}
 	})
-	time.Sleep(time.Second)
+	w.sleep(time.Second)
 	w.publish()
 }
 
@@ -273,4 +273,20 @@ func (w *world) health(name string) anchoring.AuthorityHealth {
 	}
 	w.t.Fatalf("health knows no %s", name)
 	return anchoring.AuthorityHealth{}
+}
+
+// sleep moves the clock, and waits until what that began waits again.
+func (w *world) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// raised are the alerts so far.
+func (w *world) raised() (all []entry.ID) {
+	w.do(func() {
+		for _, v := range w.alerts {
+			all = append(all, v.Alert)
+		}
+	})
+	return all
 }
