@@ -59,12 +59,13 @@ func TestImportRules(t *testing.T) {
 	rules := map[string][]string{
 		"checkpoint": {},
 		"entry":      {},
-		"trust":      {"entry", "checkpoint"}, // the keys that entries and checkpoints are judged by
+		"timestamp":  {},
+		"trust":      {"entry", "checkpoint", "timestamp"}, // the keys that entries and checkpoints are judged by
 		"access":     {},
 		"storage":    {},
 		"payload":    {"entry"},
 		"recorder":   {"entry", "payload"},
-		"evidence":   {"checkpoint", "entry", "trust", "payload"},
+		"evidence":   {"checkpoint", "entry", "trust", "payload", "timestamp"},
 		"witness":    {"checkpoint", "trust"},
 		"log":        {"storage", "log/tiles", "checkpoint"},
 		"log/tiles":  {},

@@ -31,6 +31,8 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "GOCOVERDIR="+os.Getenv("GOCOVERDIR"))
+			e.Values[serversKey{}] = make(map[string]*running)
+			e.Values[witnessesKey{}] = make(map[string]func())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -106,16 +108,11 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the server ended before it was ready: %v", r.cmd.Wait())
 }
 
-var all = struct {
-	by map[*testscript.TestScript]map[string]*running
-}{make(map[*testscript.TestScript]map[string]*running)}
+// serversKey names, among a script's values, the servers that it started.
+type serversKey struct{}
 
 func servers(ts *testscript.TestScript) map[string]*running {
-	if all.by[ts] == nil {
-		all.by[ts] = make(map[string]*running)
-		ts.Defer(func() { delete(all.by, ts) })
-	}
-	return all.by[ts]
+	return ts.Value(serversKey{}).(map[string]*running)
 }
 
 func stopServer(ts *testscript.TestScript, neg bool, args []string) {

@@ -64,16 +64,11 @@ func runWitness(ts *testscript.TestScript, name, log string) (vkey, url string) 
 	return vkey, s.URL
 }
 
-var witnessHalts = struct {
-	by map[*testscript.TestScript]map[string]func()
-}{make(map[*testscript.TestScript]map[string]func())}
+// witnessesKey names, among a script's values, how its witnesses are halted.
+type witnessesKey struct{}
 
 func halts(ts *testscript.TestScript) map[string]func() {
-	if witnessHalts.by[ts] == nil {
-		witnessHalts.by[ts] = make(map[string]func())
-		ts.Defer(func() { delete(witnessHalts.by, ts) })
-	}
-	return witnessHalts.by[ts]
+	return ts.Value(witnessesKey{}).(map[string]func())
 }
 
 func haltWitness(ts *testscript.TestScript, neg bool, args []string) { halts(ts)[args[0]]() }
