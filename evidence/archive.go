@@ -172,7 +172,7 @@ func sections(r io.ReaderAt, size int64, limit func(name string) (int64, bool)) 
 		if s == nil {
 			return found, compareEnding(r, size, members, at)
 		}
-		if len(found) >= 4+2*MaxLeaves+MaxBlobs+MaxDisclosed {
+		if len(found) >= 4+2*MaxLeaves+2*MaxAnchors+MaxPublic+MaxBlobs+MaxDisclosed {
 			return nil, &FormatError{Offset: at, Why: "too many files"}
 		}
 		found, members = append(found, *s), append(members, s.member)

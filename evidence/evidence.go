@@ -9,10 +9,13 @@
 //	checkpoint                                   the signed tree head that every proof below leads to
 //	leaf/00000000000000000991                    exact bytes of a leaf, and
 //	proof/00000000000000000991.tlog-proof        its proof of inclusion (https://c2sp.org/tlog-proof)
+//	anchor/00000000000000000990/note             the checkpoint that an authority stamped, by the anchor event in that leaf, and
+//	anchor/00000000000000000990/consistency      hashes from it to the bundle's
+//	public/<SHA-256 in hexadecimal>              what anchor events name: large tokens, chains, revocation data
 //	blob/<SHA-256 in hexadecimal>                sealed bytes that an entry names
 //	disclosed/<index>-<event>-<slot>.json        segments of a payload, shown to whoever holds the file
 //
-// The leaves are the entries of the sessions and those entries of the log's own system sessions that speak of them.
+// The leaves are the entries of the sessions, those entries of the log's own system sessions that speak of them, and anchors.
 // docs/spec/evidence.md is the specification.
 package evidence
 
@@ -42,7 +45,13 @@ const (
 	maxManifest   = 256 + MaxSessions*37
 	maxDisclosure = 256 << 20
 	maxNameLength = 200
-	formatLine    = "steno/evidence/v1"
+	formatLine    = "steno/evidence/v2"
+	oldLine       = "steno/evidence/v1" // without anchors; it is still read
+
+	MaxAnchors     = 1024
+	MaxPublic      = 16 * MaxAnchors
+	maxPublic      = payload.MaxBlob
+	maxConsistency = maxProofHashes * hashLine
 )
 
 // A Bundle is the contents of an evidence file.
@@ -53,8 +62,12 @@ type Bundle struct {
 	Trust      []byte   // left out if nil
 	Checkpoint []byte   // a signed note, exact bytes
 	Leaves     []Leaf   // in ascending order of Index
+	Anchors    []Anchor // in ascending order of Index
+	Public     []Blob   // what anchor events name, in ascending order of SHA256
 	Blobs      []Blob   // in ascending order of SHA256
 	Disclosed  []Disclosed
+
+	old bool // it was read in format version 1, and is written so
 }
 
 // A Leaf is a leaf of the log and the hashes that prove it under the bundle's checkpoint (RFC 6962, from the leaf up).
@@ -64,7 +77,14 @@ type Leaf struct {
 	Proof [][sha256.Size]byte
 }
 
-// A Blob is sealed bytes. They are loaded one after the other, so that a large bundle need not fit into memory.
+// An Anchor is the checkpoint that the tokens in an anchor leaf are over, and the hashes from it to the bundle's (RFC 6962).
+type Anchor struct {
+	Index       uint64 // of the leaf
+	Note        []byte // exact bytes, as they were stamped
+	Consistency [][sha256.Size]byte
+}
+
+// A Blob is sealed bytes, or public ones. They are loaded one after the other, so that a large bundle need not fit into memory.
 type Blob struct {
 	SHA256 entry.Hash
 	Size   int64
@@ -97,15 +117,23 @@ const (
 	fileCheckpoint = "checkpoint"
 	dirLeaf        = "leaf/"
 	dirProof       = "proof/"
+	dirAnchor      = "anchor/"
+	dirPublic      = "public/"
 	dirBlob        = "blob/"
 	dirDisclosed   = "disclosed/"
 	proofSuffix    = ".tlog-proof"
+	noteSuffix     = "/note"
+	pathSuffix     = "/consistency"
 	jsonSuffix     = ".json"
 )
 
 func leafName(index uint64) string  { return fmt.Sprintf("%s%020d", dirLeaf, index) }
 func proofName(index uint64) string { return fmt.Sprintf("%s%020d%s", dirProof, index, proofSuffix) }
-func blobName(h entry.Hash) string  { return dirBlob + hex.EncodeToString(h[:]) }
+func anchorName(index uint64, suffix string) string {
+	return fmt.Sprintf("%s%020d%s", dirAnchor, index, suffix)
+}
+func publicName(h entry.Hash) string { return dirPublic + hex.EncodeToString(h[:]) }
+func blobName(h entry.Hash) string   { return dirBlob + hex.EncodeToString(h[:]) }
 
 // disclosedName writes the slash of a slot as a full stop, which no member's name has.
 func (d Disclosed) name() string {
@@ -114,7 +142,11 @@ func (d Disclosed) name() string {
 
 // manifest is the text of the file that names the format.
 func (b *Bundle) manifest() []byte {
-	return []byte(strings.Join(append([]string{formatLine, b.Origin}, b.Sessions...), "\n") + "\n")
+	format := formatLine
+	if b.old {
+		format = oldLine
+	}
+	return []byte(strings.Join(append([]string{format, b.Origin}, b.Sessions...), "\n") + "\n")
 }
 
 // check refuses what Read would refuse, so that nothing is written that can't be read.
@@ -137,7 +169,7 @@ func (b *Bundle) check() error {
 		what     string
 		have, at int
 	}{
-		{"leaves", len(b.Leaves), MaxLeaves}, {"blobs", len(b.Blobs), MaxBlobs}, {"disclosures", len(b.Disclosed), MaxDisclosed},
+		{"leaves", len(b.Leaves), MaxLeaves}, {"anchors", len(b.Anchors), MaxAnchors}, {"public blobs", len(b.Public), MaxPublic}, {"blobs", len(b.Blobs), MaxBlobs}, {"disclosures", len(b.Disclosed), MaxDisclosed},
 		{"bytes of README.txt", len(b.Readme), maxReadme}, {"bytes of the trust file", len(b.Trust), maxTrust},
 		{"bytes of the checkpoint", len(b.Checkpoint), maxCheckpoint},
 	} {
@@ -157,13 +189,22 @@ func (b *Bundle) checkOrder() error {
 			return fmt.Errorf("leaf %d: of %d bytes and %d hashes, at most %d and %d", l.Index, len(l.Bytes), len(l.Proof), entry.MaxLeaf, maxProofHashes)
 		}
 	}
-	for i, blob := range b.Blobs {
-		if i > 0 && slices.Compare(b.Blobs[i-1].SHA256[:], blob.SHA256[:]) >= 0 {
-			return fmt.Errorf("blob %x: not in ascending order, each once", blob.SHA256)
+	if b.old && len(b.Anchors)+len(b.Public) > 0 {
+		return fmt.Errorf("anchors in a bundle of format %s", oldLine)
+	}
+	for i, a := range b.Anchors {
+		if i > 0 && b.Anchors[i-1].Index >= a.Index {
+			return fmt.Errorf("anchor %d: not in ascending order, each once", a.Index)
 		}
-		if blob.Size < 0 || blob.Size > int64(payload.MaxBlob) {
-			return fmt.Errorf("blob %x: of %d bytes, at most %d", blob.SHA256, blob.Size, payload.MaxBlob)
+		if len(a.Note) > maxCheckpoint || len(a.Consistency) > maxProofHashes {
+			return fmt.Errorf("anchor %d: of %d bytes and %d hashes, at most %d and %d", a.Index, len(a.Note), len(a.Consistency), maxCheckpoint, maxProofHashes)
 		}
+	}
+	if err := checkBlobs("public blob", b.Public, maxPublic); err != nil {
+		return err
+	}
+	if err := checkBlobs("blob", b.Blobs, payload.MaxBlob); err != nil {
+		return err
 	}
 	for i, d := range b.Disclosed {
 		if !isSlot(d.Slot) || d.Event < 0 || d.Event >= entry.MaxEvents {
@@ -171,6 +212,18 @@ func (b *Bundle) checkOrder() error {
 		}
 		if i > 0 && b.Disclosed[i-1].name() >= d.name() {
 			return fmt.Errorf("disclosure of leaf %d: not in ascending order, each once", d.Index)
+		}
+	}
+	return nil
+}
+
+func checkBlobs(what string, blobs []Blob, most int) error {
+	for i, blob := range blobs {
+		if i > 0 && slices.Compare(blobs[i-1].SHA256[:], blob.SHA256[:]) >= 0 {
+			return fmt.Errorf("%s %x: not in ascending order, each once", what, blob.SHA256)
+		}
+		if blob.Size < 0 || blob.Size > int64(most) {
+			return fmt.Errorf("%s %x: of %d bytes, at most %d", what, blob.SHA256, blob.Size, most)
 		}
 	}
 	return nil

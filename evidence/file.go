@@ -49,6 +49,16 @@ func (b *Bundle) write(a *archiver) error {
 			return err
 		}
 	}
+	for _, x := range b.Anchors {
+		if err := errors.Join(a.add(anchorName(x.Index, noteSuffix), x.Note), a.add(anchorName(x.Index, pathSuffix), marshalHashes(x.Consistency))); err != nil {
+			return err
+		}
+	}
+	for _, blob := range b.Public {
+		if err := a.addLoaded(publicName(blob.SHA256), blob.Load, maxPublic); err != nil {
+			return err
+		}
+	}
 	for _, blob := range b.Blobs {
 		if err := a.addLoaded(blobName(blob.SHA256), blob.Load, payload.MaxBlob); err != nil {
 			return err
@@ -119,7 +129,7 @@ func sizeLimit(name string) (int64, bool) {
 	for _, dir := range []struct {
 		prefix string
 		max    int64
-	}{{dirLeaf, entry.MaxLeaf}, {dirProof, maxProof}, {dirBlob, int64(payload.MaxBlob)}, {dirDisclosed, maxDisclosure}} {
+	}{{dirLeaf, entry.MaxLeaf}, {dirProof, maxProof}, {dirAnchor, max(maxCheckpoint, maxConsistency)}, {dirPublic, int64(maxPublic)}, {dirBlob, int64(payload.MaxBlob)}, {dirDisclosed, maxDisclosure}} {
 		if strings.HasPrefix(name, dir.prefix) {
 			return dir.max, true
 		}
@@ -140,7 +150,8 @@ func (rd *reader) read() error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(string(manifest), "\n"), "\n")
-	if lines[0] != formatLine || len(lines) < 3 {
+	rd.b.old = lines[0] == oldLine
+	if lines[0] != formatLine && !rd.b.old || len(lines) < 3 {
 		return &FormatError{File: fileManifest, Offset: localSize + int64(len(fileManifest)), Why: fmt.Sprintf("not %q, an origin and sessions", formatLine)}
 	}
 	rd.b.Origin, rd.b.Sessions = lines[1], lines[2:]
@@ -160,14 +171,14 @@ func (rd *reader) read() error {
 			return err
 		}
 	}
-	for rd.next(dirBlob) {
-		if err := rd.blob(); err != nil {
-			return err
-		}
-	}
-	for rd.next(dirDisclosed) {
-		if err := rd.disclosed(); err != nil {
-			return err
+	for _, part := range []struct {
+		dir  string
+		read func() error
+	}{{dirAnchor, rd.anchor}, {dirPublic, rd.public}, {dirBlob, rd.blob}, {dirDisclosed, rd.disclosed}} {
+		for rd.next(part.dir) {
+			if err := part.read(); err != nil {
+				return err
+			}
 		}
 	}
 	if len(rd.rest) > 0 {
@@ -239,16 +250,60 @@ func (rd *reader) leaf() error {
 	return nil
 }
 
-func (rd *reader) blob() error {
+// anchor reads the two files of an anchor.
+func (rd *reader) anchor() error {
 	s := rd.rest[0]
-	raw, err := hex.DecodeString(strings.TrimPrefix(s.name, dirBlob))
-	if err != nil || len(raw) != len(entry.Hash{}) {
-		return &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not blob/ and 64 hexadecimal digits"}
+	digits, ok := strings.CutSuffix(strings.TrimPrefix(s.name, dirAnchor), noteSuffix)
+	index, number := parseIndex(digits)
+	if !ok || !number {
+		return &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not anchor/, an index of 20 digits and /note"}
 	}
-	load := func() ([]byte, error) { return rd.content(s) }
-	rd.b.Blobs = append(rd.b.Blobs, Blob{SHA256: entry.Hash(raw), Size: int64(s.size), Load: load})
-	rd.rest = rd.rest[1:]
+	if len(rd.b.Anchors) == MaxAnchors {
+		return &FormatError{File: s.name, Offset: s.offset, Why: fmt.Sprintf("more than %d anchors", MaxAnchors)}
+	}
+	stamped, err := rd.take(s.name)
+	if err != nil {
+		return err
+	}
+	var at section
+	if len(rd.rest) > 0 {
+		at = rd.rest[0]
+	}
+	raw, err := rd.take(anchorName(index, pathSuffix))
+	if err != nil {
+		return err
+	}
+	a := Anchor{Index: index, Note: stamped}
+	if len(raw) > 0 {
+		if a.Consistency, err = parseHashes(strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")); err != nil {
+			return &FormatError{File: at.name, Offset: at.start, Why: err.Error()}
+		}
+	}
+	rd.b.Anchors = append(rd.b.Anchors, a)
 	return nil
+}
+
+func (rd *reader) public() error {
+	blob, err := rd.hashed(dirPublic)
+	rd.b.Public = append(rd.b.Public, blob)
+	return err
+}
+
+func (rd *reader) blob() error {
+	blob, err := rd.hashed(dirBlob)
+	rd.b.Blobs = append(rd.b.Blobs, blob)
+	return err
+}
+
+// hashed takes a file that is named by a hash, and leaves it where it is.
+func (rd *reader) hashed(dir string) (Blob, error) {
+	s := rd.rest[0]
+	raw, err := hex.DecodeString(strings.TrimPrefix(s.name, dir))
+	if err != nil || len(raw) != len(entry.Hash{}) {
+		return Blob{}, &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not " + dir + " and 64 hexadecimal digits"}
+	}
+	rd.rest = rd.rest[1:]
+	return Blob{SHA256: entry.Hash(raw), Size: int64(s.size), Load: func() ([]byte, error) { return rd.content(s) }}, nil
 }
 
 func (rd *reader) disclosed() error {
@@ -282,19 +337,3 @@ func marshalDisclosure(d payload.Disclosure) ([]byte, error) {
 	}
 	return b, nil
 }
-
-// ReadmeText is what README.txt says unless the exporter says otherwise.
-const ReadmeText = `This file is evidence of sessions of a steno log. It is a zip archive without compression.
-
-To verify it you need a trust file that you got from somebody you trust, not from whoever gave you this file (a file
-"trust" in here is for information only). No network is needed:
-
-    steno-verify --trust TRUSTFILE THISFILE
-
-By hand: leaf/N is an entry. Its first lines are text; after an empty line stand two signatures, the recorder's and the
-log's, as https://c2sp.org/signed-note describes. proof/N.tlog-proof (https://c2sp.org/tlog-proof) leads from the SHA-256
-of a zero byte and the leaf to the root in the checkpoint, which the log has signed, and which witnesses have cosigned
-(https://c2sp.org/tlog-cosignature) if there are more signatures under it. Every entry's fifth line is the SHA-256
-of the text of the entry before it. blob/ holds sealed content, which the entries name by SHA-256. disclosed/ shows parts
-of it in clear, each with what is needed to check it against the entry.
-`

@@ -23,19 +23,39 @@ type Proof struct {
 const (
 	proofLine      = "c2sp.org/tlog-proof@v1"
 	maxProofHashes = 63
-	maxProof       = 128 + maxProofHashes*45 + maxCheckpoint
+	hashLine       = 45 // bytes of a hash in base64 and its line feed
+	maxProof       = 128 + maxProofHashes*hashLine + maxCheckpoint
 )
 
 // Marshal writes the proof.
 func (p Proof) Marshal() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\nindex %d\n", proofLine, p.Index)
-	for _, h := range p.Hashes {
-		b.WriteString(base64.StdEncoding.EncodeToString(h[:]) + "\n")
-	}
+	b.Write(marshalHashes(p.Hashes))
 	b.WriteByte('\n')
 	b.Write(p.Checkpoint)
 	return b.Bytes()
+}
+
+// marshalHashes writes one hash a line.
+func marshalHashes(hashes [][sha256.Size]byte) []byte {
+	b := []byte{}
+	for _, h := range hashes {
+		b = append(base64.StdEncoding.AppendEncode(b, h[:]), '\n')
+	}
+	return b
+}
+
+// parseHashes reads lines as marshalHashes writes them.
+func parseHashes(lines []string) (hashes [][sha256.Size]byte, err error) {
+	for i, line := range lines {
+		raw, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil || len(raw) != sha256.Size || len(line) != hashLine-1 {
+			return nil, fmt.Errorf("hash %d of the proof is not 32 bytes in canonical base64", i)
+		}
+		hashes = append(hashes, [sha256.Size]byte(raw))
+	}
+	return hashes, nil
 }
 
 // ParseProof reads a proof as Marshal writes it, and no other spelling; extra data, which tlog-proof allows and steno has
@@ -59,12 +79,8 @@ func ParseProof(b []byte) (Proof, error) {
 		return Proof{}, errors.New("second line of the proof is not «index N» in decimal without leading zeros")
 	}
 	p.Index = n
-	for i, line := range lines[2:] {
-		raw, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(raw) != sha256.Size || len(line) != 44 {
-			return Proof{}, fmt.Errorf("hash %d of the proof is not 32 bytes in canonical base64", i)
-		}
-		p.Hashes = append(p.Hashes, [sha256.Size]byte(raw))
+	if p.Hashes, err = parseHashes(lines[2:]); err != nil {
+		return Proof{}, err
 	}
 	return p, nil
 }

@@ -35,6 +35,8 @@ const (
 	CheckSystem      CheckID = "system"      // the log's own entries are signed by a pinned system key
 	CheckAdmitted    CheckID = "admitted"    // the log says of every opening who was authenticated
 	CheckEmbedded    CheckID = "embedded"    // checkpoints that recorders embedded are the log's
+	CheckAnchors     CheckID = "anchors"     // time-stamp tokens are what their anchors say, and the log extends what they stamp
+	CheckTime        CheckID = "time"        // as many time-stamp authorities bound the sessions' ends as the trust file demands
 	CheckBlobs       CheckID = "blobs"       // sealed bytes are those that the entries name
 	CheckDisclosures CheckID = "disclosures" // shown segments match the commitments in the entries
 	CheckComplete    CheckID = "complete"    // the sessions are closed, without gaps, and all here
@@ -44,7 +46,7 @@ const (
 // checkOrder is every check, in order.
 func checkOrder() []CheckID {
 	return []CheckID{CheckBundle, CheckCheckpoint, CheckWitnesses, CheckInclusion, CheckEntries, CheckReceived, CheckEnrolment, CheckRecorder,
-		CheckChain, CheckTracks, CheckSystem, CheckAdmitted, CheckEmbedded, CheckBlobs, CheckDisclosures, CheckComplete, CheckPolicy}
+		CheckChain, CheckTracks, CheckSystem, CheckAdmitted, CheckEmbedded, CheckAnchors, CheckTime, CheckBlobs, CheckDisclosures, CheckComplete, CheckPolicy}
 }
 
 // An Outcome is how a check ended.
@@ -165,6 +167,7 @@ type Report struct {
 	Checks      []Check         `json:"checks"`
 	NotChecked  []NotChecked    `json:"not_checked"`
 	Sessions    []SessionReport `json:"sessions"`
+	Anchors     []AnchorReport  `json:"anchors"` // by leaf
 }
 
 // A SessionReport is what was proven of a session.
@@ -177,12 +180,54 @@ type SessionReport struct {
 	Outcome    string         `json:"outcome,omitempty"` // by session.close
 	From       *entry.Time    `json:"logged_from,omitempty"`
 	Until      *entry.Time    `json:"logged_until,omitempty"`
+	Time       SessionTime    `json:"time"`
 	Events     uint64         `json:"events"`
 	Actions    uint64         `json:"actions"`
 	Tracks     []TrackReport  `json:"tracks"`
 	Gaps       []Gap          `json:"gaps"`
 	Alerts     []AlertReport  `json:"alerts"`
 	Payloads   PayloadsReport `json:"payloads"`
+}
+
+// A SessionTime says between which times a session was logged, by others than the log. What is not known is null.
+type SessionTime struct {
+	NotBefore   *TimeBound        `json:"not_before"`
+	NotAfter    *TimeBound        `json:"not_after"`
+	Authorities []string          `json:"authorities"` // that bound its end, whether enough or not
+	Stamps      int               `json:"stamps"`      // how many the trust file demands
+	Witnessed   *WitnessedBetween `json:"witnessed"`   // a second bracket, by the clocks of pinned witnesses
+}
+
+// A TimeBound is what a time-stamp token proves, its accuracy taken off (not before) or added (not after).
+type TimeBound struct {
+	Time        string `json:"time"` // RFC 3339, UTC
+	Authority   string `json:"authority"`
+	AnchorIndex uint64 `json:"anchor_index"`   // of the leaf with the token
+	Size        uint64 `json:"size,omitempty"` // of the checkpoint that was stamped; of not_after
+}
+
+// A WitnessedBetween is a bracket by witnesses.
+type WitnessedBetween struct {
+	NotBefore *WitnessBound `json:"not_before"`
+	NotAfter  *WitnessBound `json:"not_after"`
+}
+
+// A WitnessBound is when a quorum of witnesses had cosigned a checkpoint.
+type WitnessBound struct {
+	Time string `json:"time"` // RFC 3339, UTC
+	Size uint64 `json:"size"`
+}
+
+// An AnchorReport is what there is to say of a time-stamp token.
+type AnchorReport struct {
+	Index      uint64 `json:"index"` // of the leaf
+	Authority  string `json:"authority"`
+	Size       uint64 `json:"size"` // of the checkpoint that was stamped
+	Time       string `json:"time,omitempty"`
+	AccuracyMS int64  `json:"accuracy_ms,omitempty"`
+	Counts     bool   `json:"counts"`
+	Reason     string `json:"reason,omitempty"` // why not: a reason of docs/spec/timestamp.md or evidence.md
+	Detail     string `json:"detail,omitempty"`
 }
 
 // A TrackReport is what was proven of a track.
@@ -247,7 +292,7 @@ func UnusableReport(err error) Report {
 }
 
 func newReport() Report {
-	return Report{Format: reportFormat, Checks: []Check{}, NotChecked: []NotChecked{}, Sessions: []SessionReport{}}
+	return Report{Format: reportFormat, Checks: []Check{}, NotChecked: []NotChecked{}, Sessions: []SessionReport{}, Anchors: []AnchorReport{}}
 }
 
 // conclude fills the checks from what passed and what was found, and draws the verdict.

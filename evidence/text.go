@@ -46,6 +46,7 @@ func (r Report) Text(w io.Writer) error {
 		for _, s := range r.Sessions {
 			p.session(s)
 		}
+		p.anchors(r.Anchors)
 		p.checks(r)
 	}
 	_, err := io.WriteString(w, p.b.String())
@@ -75,7 +76,7 @@ type printer struct{ b strings.Builder }
 func (p *printer) line(format string, args ...any) {
 	for i, a := range args {
 		switch a := a.(type) {
-		case int, uint64:
+		case int, int64, uint64:
 		default:
 			args[i] = safe.Text(fmt.Sprint(a))
 		}
@@ -103,6 +104,7 @@ func (p *printer) session(s SessionReport) {
 	if s.From != nil && s.Until != nil {
 		p.line("  logged between %s and %s, by the log's word", *s.From, *s.Until)
 	}
+	p.time(s.Time)
 	p.line("  %d events, %d actions", s.Events, s.Actions)
 	for _, t := range s.Tracks {
 		p.line("  track %s: %d events in %d entries, log index %d to %d", t.Track, t.Events, t.Entries, t.FirstIndex, t.LastIndex)
@@ -122,6 +124,52 @@ func (p *printer) session(s SessionReport) {
 		p.line("  alert of the log: %s (%s), log index %d", a.Alert, a.Severity, a.Index)
 	}
 	p.line("  sealed content: %d pieces named, %d in this file, %d payloads disclosed in part or whole", s.Payloads.Blobs, s.Payloads.Included, s.Payloads.Disclosed)
+}
+
+// time says what others than the log say of when a session was logged.
+func (p *printer) time(t SessionTime) {
+	bound := func(b *TimeBound) string {
+		return fmt.Sprintf("%s (%s, log index %d)", b.Time, b.Authority, b.AnchorIndex)
+	}
+	switch {
+	case t.NotBefore != nil && t.NotAfter != nil:
+		p.line("  logged after %s and before %s, by time-stamp authorities", bound(t.NotBefore), bound(t.NotAfter))
+	case t.NotAfter != nil:
+		p.line("  logged before %s, by a time-stamp authority; after when, none says", bound(t.NotAfter))
+	case t.NotBefore != nil:
+		p.line("  logged after %s, by a time-stamp authority; before when, not enough of them say", bound(t.NotBefore))
+	default:
+		p.line("  no time-stamp authority says when it was logged")
+	}
+	if t.NotAfter != nil && t.Stamps > 1 {
+		p.line("    by then it was stamped by %d authorities, as is demanded; all that did: %s", t.Stamps, strings.Join(t.Authorities, ", "))
+	}
+	w := t.Witnessed
+	switch {
+	case w == nil:
+	case w.NotBefore != nil && w.NotAfter != nil:
+		p.line("  logged after %s and before %s, by the clocks of a quorum of pinned witnesses", w.NotBefore.Time, w.NotAfter.Time)
+	case w.NotAfter != nil:
+		p.line("  logged before %s, by the clocks of a quorum of pinned witnesses", w.NotAfter.Time)
+	default:
+		p.line("  logged after %s, by the clocks of a quorum of pinned witnesses", w.NotBefore.Time)
+	}
+}
+
+// anchors lists time-stamp tokens.
+func (p *printer) anchors(anchors []AnchorReport) {
+	if len(anchors) == 0 {
+		return
+	}
+	p.line("")
+	p.line("Time-stamp tokens (RFC 3161)")
+	for _, a := range anchors {
+		if a.Counts {
+			p.line("  log index %d: %s says %s, exact to %d ms, of the first %d entries", a.Index, a.Authority, a.Time, a.AccuracyMS, a.Size)
+			continue
+		}
+		p.line("  log index %d: of %s, DOES NOT COUNT (%s): %s", a.Index, a.Authority, a.Reason, a.Detail)
+	}
 }
 
 func orUnknown(s string) string {
@@ -210,6 +258,8 @@ func checkText(id CheckID) string {
 		CheckSystem:      "entries of the log's own, signed by a pinned key",
 		CheckAdmitted:    "openings that the log has answered",
 		CheckEmbedded:    "checkpoints that recorders saw",
+		CheckAnchors:     "time-stamp tokens that count, by pinned authorities",
+		CheckTime:        "sessions whose end as many authorities bound as is demanded, at least one",
 		CheckBlobs:       "pieces of sealed content that are those the entries name",
 		CheckDisclosures: "disclosures that match their commitments",
 		CheckComplete:    "sessions that are whole",

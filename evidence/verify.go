@@ -71,7 +71,13 @@ type verification struct {
 	roots    map[uint64]entry.Hash // that recorders were shown, by size
 	passed   map[CheckID]int
 	findings []Finding
-	shaken   bool // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
+
+	absentPublic int // public blobs that anchors name
+
+	stamped []*stamped
+	heads   []head
+	public  map[entry.Hash]*Blob // that are as they are named
+	shaken  bool                 // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
 }
 
 // A systemTrack is what is here of a system session: some of its entries, by sequence number.
@@ -124,7 +130,9 @@ func Verify(b *Bundle, t *trust.Trust, opts Options) Report {
 		for _, l := range b.Leaves {
 			v.leaf(l)
 		}
+		v.anchors(&r)
 		v.judge(&r)
+		v.times(&r)
 		v.blobs(&r)
 		v.disclosures(&r)
 		v.policy(&r, opts)
@@ -241,6 +249,11 @@ func (v *verification) systemEntry(index uint64, e *entry.Entry) {
 		v.passed[CheckSystem]++
 	}
 	for i, ev := range e.Events {
+		if ev.Type == entry.TypeAnchor {
+			if err := v.anchorEvent(where, index, e, i); err != nil {
+				v.find(CheckAnchors, Failed, where, err.Error())
+			}
+		}
 		if s := v.sessions[Mentions(ev)]; s != nil {
 			if err := s.Say(index, e, i); err != nil {
 				v.find(CheckSystem, Failed, where, err.Error())
@@ -302,12 +315,12 @@ func (v *verification) notChecked(r *Report) []NotChecked {
 	out := []NotChecked{
 		{"outside", "whether anything was done outside this record: no log can know"},
 		{"uniqueness", "whether the log holds other entries of these sessions than those here, or has said more of them: a full audit or an auditing cosigner tells"},
-		{"external-time", "external time: every time here is the word of the log, of a recorder or of a witness"},
 		{"numbering", "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells"},
 	}
 	if !v.t.NeedsWitnesses() {
 		out = slices.Insert(out, 2, NotChecked{"witnesses", UnwitnessedText})
 	}
+	out = append(out, v.timeNotChecked(r)...)
 	sealed, absent := 0, 0
 	for _, s := range r.Sessions {
 		sealed += s.Payloads.Blobs

@@ -36,10 +36,14 @@ type Log struct {
 	Enroller  note.Signer
 	SystemKey Key // of system sessions that begin from now on
 
+	TokensAside bool // time-stamp tokens are public blobs, not in their leaves
+
 	t        testing.TB
 	hashes   []tlog.Hash
 	system   *recorder.Track
 	systemID string
+	notes    []stamped
+	public   [][]byte
 
 	now      entry.Time
 	numbers  map[string]uint64
@@ -90,6 +94,9 @@ func NewWith(t testing.TB, origin string, o Options) *Log {
 
 // SystemSigner is the key of the log's own sessions, for tests in which the log lies.
 func (l *Log) SystemSigner() note.Signer { return l.SystemKey }
+
+// T is the test that the log is of.
+func (l *Log) T() testing.TB { return l.t }
 
 // SessionID is the n-th of a row of session names.
 func SessionID(n int) string { return fmt.Sprintf("0198c7d2-5f00-7abc-8def-%012x", n) }
@@ -182,7 +189,7 @@ func (l *Log) Bundle(_ context.Context, index uint64, width uint8) ([]byte, erro
 	return b, nil
 }
 
-// Evidence is a bundle of sessions and of everything that system sessions say of them.
+// Evidence is a bundle of sessions, of everything that system sessions say of them, and of all anchors.
 func (l *Log) Evidence(sessions ...string) *evidence.Bundle {
 	l.t.Helper()
 	slices.Sort(sessions)
@@ -201,6 +208,7 @@ func (l *Log) Evidence(sessions ...string) *evidence.Bundle {
 	}
 	slices.SortFunc(b.Blobs, func(a, b evidence.Blob) int { return slices.Compare(a.SHA256[:], b.SHA256[:]) })
 	b.Blobs = slices.CompactFunc(b.Blobs, func(a, b evidence.Blob) bool { return a.SHA256 == b.SHA256 })
+	l.anchors(b)
 	return b
 }
 
@@ -224,6 +232,7 @@ func (l *Log) Leaf(index uint64) evidence.Leaf {
 // Truncate forgets what was appended after the first n leaves: the log of somebody who rolls back.
 func (l *Log) Truncate(n int) {
 	leaves := l.Leaves[:n]
+	l.notes = slices.DeleteFunc(l.notes, func(s stamped) bool { return s.index >= uint64(n) })
 	l.Leaves, l.hashes = nil, nil
 	for _, leaf := range leaves {
 		l.AppendLeaf(leaf)

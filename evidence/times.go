@@ -1,0 +1,152 @@
+package evidence
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// Between which times the sessions of a bundle were logged: by time-stamp tokens, and by the clocks of witnesses.
+
+// covering lists the tokens that count over a leaf, one of each authority, the earliest first.
+func (v *verification) covering(index uint64) (out []*stamped) {
+	all := slices.DeleteFunc(slices.Clone(v.stamped), func(s *stamped) bool { return !s.Counts || s.Size <= index })
+	slices.SortStableFunc(all, func(a, b *stamped) int { return a.token.NotAfter().Compare(b.token.NotAfter()) })
+	for _, s := range all {
+		// One signer has one voice, by whatever names it was pinned.
+		if !slices.ContainsFunc(out, func(o *stamped) bool {
+			return o.Authority == s.Authority || slices.Equal(o.token.Signer, s.token.Signer)
+		}) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// below is the token that was made last before a leaf was logged, or nil.
+func (v *verification) below(index uint64) (last *stamped) {
+	for _, s := range v.stamped {
+		if s.Counts && s.Index < index && (last == nil || s.token.NotBefore().After(last.token.NotBefore())) {
+			last = s
+		}
+	}
+	return last
+}
+
+// times says between which times sessions were logged, and whether as many authorities say so as was demanded.
+func (v *verification) times(r *Report) {
+	for i := range r.Sessions {
+		s := &r.Sessions[i]
+		s.Time.Stamps, s.Time.Authorities = v.t.Stamps(), []string{}
+		if len(s.Tracks) == 0 {
+			continue
+		}
+		first, last := uint64(math.MaxUint64), uint64(0)
+		for _, t := range s.Tracks {
+			first, last = min(first, t.FirstIndex), max(last, t.LastIndex)
+		}
+		s.Time.Witnessed = v.witnessedBetween(first, last)
+		if b := v.below(first); b != nil {
+			s.Time.NotBefore = &TimeBound{Time: instant(b.token.NotBefore()), Authority: b.Authority, AnchorIndex: b.Index}
+		}
+		covering := v.covering(last)
+		for _, c := range covering {
+			s.Time.Authorities = append(s.Time.Authorities, c.Authority)
+		}
+		slices.Sort(s.Time.Authorities)
+		k := max(1, v.t.Stamps())
+		if len(covering) >= k {
+			c := covering[k-1]
+			s.Time.NotAfter = &TimeBound{Time: instant(c.token.NotAfter()), Authority: c.Authority, AnchorIndex: c.Index, Size: c.Size}
+			v.passed[CheckTime]++
+		} else if v.t.Stamps() > 0 {
+			v.find(CheckTime, Unmet, Where{Session: s.Session, Index: &last}, v.unbound(last, s.Time.Authorities))
+		}
+	}
+}
+
+// unbound says in words why the time of a leaf is not bound as was demanded.
+func (v *verification) unbound(index uint64, bound []string) string {
+	s := fmt.Sprintf("the session's last entry is bound by %d time-stamp authorities, and the trust file demands %d", len(bound), v.t.Stamps())
+	for _, a := range v.t.Authorities() {
+		if slices.Contains(bound, a.Name) {
+			s += fmt.Sprintf("; %s: bound", a.Name)
+			continue
+		}
+		why := "no token of it here covers the entry"
+		for _, t := range v.stamped {
+			if t.Authority == a.Name && t.Size > index && !t.Counts {
+				why = fmt.Sprintf("its token at leaf %d does not count: %s", t.Index, t.Detail)
+				break
+			}
+		}
+		s += fmt.Sprintf("; %s: %s", a.Name, why)
+	}
+	return s
+}
+
+// witnessedBetween is what the clocks of witnesses say. They signed the checkpoints that were stamped, and the anchors' leaves
+// hold the hash of these signatures: so what stands above was logged after them.
+func (v *verification) witnessedBetween(first, last uint64) (w *WitnessedBetween) {
+	heads := v.heads
+	if at, ok := v.t.QuorumTime(v.cp); ok {
+		heads = append(slices.Clone(heads), head{size: v.cp.Size, index: math.MaxUint64, quorum: at, witnessed: true})
+	}
+	var after, before *head
+	for i := range heads {
+		h := &heads[i]
+		switch {
+		case !h.witnessed:
+		case h.index < first && (after == nil || h.quorum > after.quorum):
+			after = h
+		case h.size > last && (before == nil || h.quorum < before.quorum):
+			before = h
+		}
+	}
+	if after == nil && before == nil {
+		return nil
+	}
+	w = &WitnessedBetween{}
+	if after != nil {
+		w.NotBefore = &WitnessBound{Time: witnessTime(after.quorum), Size: after.size}
+	}
+	if before != nil {
+		w.NotAfter = &WitnessBound{Time: witnessTime(before.quorum), Size: before.size}
+	}
+	return w
+}
+
+// instant writes a time in UTC, with as many digits as it has.
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// timeNotChecked says what is not known of times.
+func (v *verification) timeNotChecked(r *Report) (out []NotChecked) {
+	bound, refused := 0, 0
+	for _, s := range r.Sessions {
+		if s.Time.NotAfter != nil {
+			bound++
+		}
+	}
+	for _, s := range v.stamped {
+		if !s.Counts {
+			refused++
+		}
+	}
+	switch {
+	case bound == 0:
+		out = append(out, NotChecked{"external-time", "external time: every time here is the word of the log, of a recorder or of a witness"})
+	case bound < len(r.Sessions):
+		out = append(out, NotChecked{"external-time", fmt.Sprintf("external time of %d sessions: no time-stamp token that counts covers their end", len(r.Sessions)-bound)})
+	}
+	if refused > 0 {
+		out = append(out, NotChecked{"tokens", fmt.Sprintf("%d time-stamp tokens, which do not count and prove nothing: see anchors", refused)})
+	}
+	if len(v.stamped) > refused {
+		out = append(out, NotChecked{"revocation", "whether certificates of time-stamp authorities had been revoked: windows and marks in the trust file decide whose word counts, and the data that anchors name is for others to judge"})
+	}
+	if v.absentPublic > 0 {
+		out = append(out, NotChecked{"absent-public", fmt.Sprintf("%d pieces of public data that anchors name are not in the file", v.absentPublic)})
+	}
+	return out
+}

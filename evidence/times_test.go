@@ -1,0 +1,219 @@
+package evidence_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"hash/crc32"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stenolog/steno/evidence"
+	. "github.com/stenolog/steno/evidence/evidencetest"
+	"github.com/stenolog/steno/internal/need"
+)
+
+func TestWitnessesAreASecondBracket(t *testing.T) {
+	w := newTimed(t, Options{Witnesses: 3, Quorum: 2})
+	r := verify(t, w.bundle(), w.Trust)
+	want(t, r, evidence.ExitVerified, "", "")
+	got := r.Sessions[0].Time.Witnessed
+	// Witnesses' clocks stand at Noon, 2026, when authorities' stand at 2008: neither bracket knows of the other.
+	second := func(n int) string {
+		return (Noon.Time().Add(time.Duration(n) * time.Second)).UTC().Format(time.RFC3339)
+	}
+	if got == nil || got.NotBefore == nil || got.NotAfter == nil || got.NotBefore.Size != 1 || got.NotBefore.Time != second(1+2) || got.NotAfter.Size != w.last+1 {
+		t.Fatalf("%+v", got)
+	}
+	if got.NotAfter.Time != second(int(w.last)+1+2) {
+		t.Errorf("not after: %+v", got.NotAfter)
+	}
+	alone := verify(t, without(w.bundle(), slices.Concat(w.rounds[0], w.rounds[1], w.rounds[2])...), w.TrustPinning(0))
+	want(t, alone, evidence.ExitVerified, "", "")
+	if got := alone.Sessions[0].Time.Witnessed; got == nil || got.NotBefore != nil || got.NotAfter == nil || got.NotAfter.Size != uint64(len(w.Leaves)) {
+		t.Errorf("by the file's checkpoint alone: %+v", got)
+	}
+}
+
+// TestTheReadmesCommands runs what README.txt says, with openssl and the tools of any Unix.
+func TestTheReadmesCommands(t *testing.T) {
+	openssl, python := need.Program(t, "openssl"), need.Program(t, "python3")
+	w := newTimed(t, Options{})
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "e.zip"), write(t, w.bundle()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "AUTHORITY.pem"), w.one.Material.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) string {
+		cmd := exec.Command(name, args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+filepath.Dir(openssl)+":"+os.Getenv("PATH"), "TZ=UTC")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %s: %v\n%s", name, args, err, out)
+		}
+		return string(out)
+	}
+	run(python, "-m", "zipfile", "-e", "e.zip", ".")
+	n := fmt.Sprintf("%020d", w.rounds[1][0])
+	var outs []string
+	for line := range strings.Lines(evidence.ReadmeText) {
+		command, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "    ")
+		if !ok || strings.HasPrefix(command, "steno-verify") {
+			continue
+		}
+		command = strings.NewReplacer("/N", "/"+n, "SECONDS", fmt.Sprint(rounds[1].Unix())).Replace(command)
+		outs = append(outs, run("sh", "-c", command))
+	}
+	if len(outs) != 5 {
+		t.Fatalf("%d commands", len(outs))
+	}
+	if sum := outs[0][:64]; sum != strings.NewReplacer(" ", "", "\n", "").Replace(outs[1]) {
+		t.Errorf("the note's hash is %s, the leaf's %s", sum, outs[1])
+	}
+	if !strings.Contains(outs[3], "Mar  2 00:00:00 2008") || !strings.Contains(outs[4], "Verification: OK") {
+		t.Errorf("%s\n%s", outs[3], outs[4])
+	}
+}
+
+func TestEverySingleBitOfABundleWithAnchorsCounts(t *testing.T) {
+	l, r := newLog(t)
+	one, two := NewAuthority(t, "one.example", day("2006-01-01"), day("2010-01-01")), NewAuthority(t, "two.example", day("2006-01-01"), day("2010-01-01"))
+	l.Pin(2, one, two)
+	l.Open(SessionID(1), "bot", r).CloseOnly()
+	l.Anchor(rounds[0], one)
+	l.TokensAside = true
+	l.Anchor(rounds[1], two)
+	keep := l.Evidence(SessionID(1))
+	keep.Trust, keep.Readme = nil, []byte("x")
+	file := write(t, keep)
+	want(t, verifyBytes(t, file, l.Trust), evidence.ExitVerified, "", "")
+	for i := range file {
+		for bit := range 8 {
+			file[i] ^= 1 << bit
+			if _, err := evidence.Read(bytes.NewReader(file), int64(len(file))); err == nil {
+				t.Fatalf("byte %d bit %d: read", i, bit)
+			}
+			file[i] ^= 1 << bit
+		}
+	}
+	// And by a forger who repairs the checksums.
+	for n := range keep.Anchors {
+		note := keep.Anchors[n].Note
+		for i := range note {
+			keep.Anchors[n].Note = bytes.Clone(note)
+			keep.Anchors[n].Note[i] ^= 1
+			if r := evidence.Verify(keep, l.Trust, evidence.Options{}); r.Exit != evidence.ExitFailed {
+				t.Fatalf("note %d byte %d: exit %d", n, i, r.Exit)
+			}
+		}
+		keep.Anchors[n].Note = note
+		for i := range keep.Anchors[n].Consistency {
+			keep.Anchors[n].Consistency[i][i] ^= 0x80
+			if r := evidence.Verify(keep, l.Trust, evidence.Options{}); r.Exit != evidence.ExitFailed {
+				t.Fatalf("anchor %d hash %d: exit %d", n, i, r.Exit)
+			}
+			keep.Anchors[n].Consistency[i][i] ^= 0x80
+		}
+	}
+}
+
+func TestBundlesOfVersion1AreRead(t *testing.T) {
+	l, r := newLog(t)
+	session(l, 1, r)
+	b := l.Evidence(SessionID(1))
+	b.Readme = []byte("as it was\n")
+	// Of one length: the checksum is all that changes besides.
+	file := write(t, b)
+	old := bytes.Replace(file, []byte("steno/evidence/v2\n"), []byte("steno/evidence/v1\n"), 1)
+	manifest := func(f []byte) []byte {
+		return f[30+len("steno-evidence"):][:len("steno/evidence/v1\n"+origin+"\n"+SessionID(1)+"\n")]
+	}
+	before, after := sum(manifest(file)), sum(manifest(old))
+	old = bytes.ReplaceAll(old, before, after)
+	report := verifyBytes(t, old, l.Trust)
+	want(t, report, evidence.ExitVerified, "", "")
+	read := Must(evidence.Read(bytes.NewReader(old), int64(len(old))))(t)
+	if !bytes.Equal(write(t, read), old) {
+		t.Error("written otherwise than it was read")
+	}
+	read.Anchors = []evidence.Anchor{{Index: 1}}
+	if err := evidence.Write(new(bytes.Buffer), read); err == nil {
+		t.Error("anchors in version 1")
+	}
+}
+
+func TestNoAnchorIsWrittenThatIsNotRead(t *testing.T) {
+	w := newTimed(t, Options{})
+	w.TokensAside = true
+	w.Anchor(day("2008-03-04"), w.one, w.two)
+	for name, spoil := range map[string]func(b *evidence.Bundle){
+		"order":             func(b *evidence.Bundle) { b.Anchors[0], b.Anchors[1] = b.Anchors[1], b.Anchors[0] },
+		"twice":             func(b *evidence.Bundle) { b.Anchors[1] = b.Anchors[0] },
+		"a long note":       func(b *evidence.Bundle) { b.Anchors[0].Note = make([]byte, 64<<10+1) },
+		"many hashes":       func(b *evidence.Bundle) { b.Anchors[0].Consistency = make([][32]byte, 64) },
+		"too many":          func(b *evidence.Bundle) { b.Anchors = make([]evidence.Anchor, evidence.MaxAnchors+1) },
+		"order of public":   func(b *evidence.Bundle) { b.Public[0], b.Public[1] = b.Public[1], b.Public[0] },
+		"too large a blob":  func(b *evidence.Bundle) { b.Public[0].Size = 1 << 30 },
+		"too many of these": func(b *evidence.Bundle) { b.Public = make([]evidence.Blob, evidence.MaxPublic+1) },
+	} {
+		b := w.bundle()
+		spoil(b)
+		if err := evidence.Write(new(bytes.Buffer), b); err == nil {
+			t.Errorf("%s: written", name)
+		}
+	}
+	file := write(t, w.bundle())
+	for name, c := range map[string][2]string{
+		"a name with a dot":   {"/note", "/n.te"},
+		"a consistency alone": {"/note", "/nose"},
+		"a short index":       {"anchor/0", "anchor/x"},
+		"public elsewhere":    {"public/", "publix/"},
+	} {
+		bad := bytes.ReplaceAll(file, []byte(c[0]), []byte(c[1]))
+		if r := verifyBytes(t, bad, w.Trust); r.Exit != evidence.ExitFailed || r.Checks[0].Outcome != evidence.Failed {
+			t.Errorf("%s: exit %d", name, r.Exit)
+		}
+	}
+}
+
+// TestPINNED_nothingThatJudgesAsksAClock looks for it in what the verdicts are made of.
+func TestPINNED_nothingThatJudgesAsksAClock(t *testing.T) {
+	asks := []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
+	files := 0
+	for _, dir := range []string{".", "../trust", "../timestamp", "../entry", "../payload"} {
+		for _, path := range Must(filepath.Glob(dir + "/*.go"))(t) {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			files++
+			f := Must(parser.ParseFile(token.NewFileSet(), path, nil, 0))(t)
+			ast.Inspect(f, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(asks, s.Sel.Name) {
+						t.Errorf("%s: time.%s", path, s.Sel.Name)
+					}
+				}
+				return true
+			})
+			// With this unset, x509 asks the clock.
+			if b := Must(os.ReadFile(path))(t); bytes.Contains(b, []byte("x509.VerifyOptions{")) && !bytes.Contains(b, []byte("CurrentTime:")) {
+				t.Errorf("%s: a chain that is verified at no time", path)
+			}
+		}
+	}
+	if files < 20 {
+		t.Fatalf("%d files were read", files)
+	}
+}
+
+func sum(b []byte) []byte { return binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(b)) }
