@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,10 @@ func newExport() *cobra.Command {
 offline. With --identity everything that the identity opens is disclosed in it, in clear: whoever has the file can read it.
 
 The proofs are under the checkpoint that the log publishes, which has the quorum of witnesses. While that does not cover the
-session, --unwitnessed takes the one that only the log has signed: verify then says what is missing, with exit code 3.`,
+session, --unwitnessed takes the one that only the log has signed: verify then says what is missing, with exit code 3.
+
+The time stamps go along that bound the session's time, and later ones that renew them, as far as there are any yet: they are made
+every hour. Export again later to have them.`,
 	}
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file; it must not exist")
@@ -62,6 +66,14 @@ func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Write
 	}
 	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: cp.Verified()}
 	if b.Leaves, err = provenLeaves(ctx, r, rec, cp); err != nil {
+		return err
+	}
+	anchors, err := newAnchorSource(r, cp)
+	if err != nil {
+		return err
+	}
+	first, last := bounds(rec)
+	if err := anchors.addAnchors(ctx, b, first, last); err != nil {
 		return err
 	}
 	blobs, err := fetchBlobs(ctx, r, rec)
@@ -100,6 +112,17 @@ func provenLeaves(ctx context.Context, r *reader, rec *client.SessionRecord, cp 
 		leaves = append(leaves, evidence.Leaf{Index: x.Index, Bytes: x.Leaf, Proof: p.Hashes})
 	}
 	return leaves, nil
+}
+
+// bounds are the indexes of a session's first and last entry in the log.
+func bounds(rec *client.SessionRecord) (first, last uint64) {
+	first = math.MaxUint64
+	for _, t := range rec.Tracks {
+		for _, x := range t.Entries {
+			first, last = min(first, x.Index), max(last, x.Index)
+		}
+	}
+	return first, last
 }
 
 // belongs tells whether a leaf is evidence about a session. Who else has read it is not.
