@@ -100,6 +100,7 @@ Begin with "steno up": it makes and runs a complete local deployment, and says w
 	})
 	root.AddCommand(
 		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
+		newTSA(),
 		witnessd.Command("witness"),
 		newVersion(),
 	)
