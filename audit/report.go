@@ -129,7 +129,8 @@ func (r *Report) notChecked(a *auditor) {
 	if !a.cfg.Trust.NeedsWitnesses() {
 		add("witnesses", evidence.UnwitnessedText)
 	}
-	add("external-time", "external time: every time here is the word of the log, of a recorder or of a witness")
+	add("external-time", "external time: every time here is the word of the log, of a recorder or of a witness. Time-stamp tokens that stand in "+
+		"the log are those of the authorities they name, where the trust file pins them; what they stamped is judged in evidence")
 	add("sealed-content", "sealed content: it is committed to, and was not looked for in the store of blobs")
 	if r.Signatures == LastSignatures {
 		add("signatures", "signatures between the first and the last entry of a track, over which the chain of hashes carries the last one; "+

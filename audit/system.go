@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/timestamp"
 )
 
 // system follows the log's own sessions: one per incarnation of the process that writes it, each naming the one before.
@@ -142,7 +144,7 @@ func (s *system) accept(r *read) {
 
 func (s *system) event(r *read, ev entry.Event) {
 	switch ev.Type {
-	case entry.TypeAdmitted, entry.TypeVerdict, entry.TypeKeyAdd, entry.TypeKeyRetire, entry.TypeKeyCompromised, entry.TypeConfig:
+	case entry.TypeAdmitted, entry.TypeVerdict, entry.TypeKeyAdd, entry.TypeKeyRetire, entry.TypeKeyCompromised, entry.TypeConfig, entry.TypeAnchor:
 	default:
 		return
 	}
@@ -156,8 +158,35 @@ func (s *system) event(r *read, ev entry.Event) {
 		s.f.admitted(r, v)
 	case *entry.Verdict:
 		s.f.verdict(r, v)
+	case *entry.Anchor:
+		s.anchor(r, v)
 	default:
 		s.keys.take(r.index, v)
+	}
+}
+
+// anchor judges what an anchor says as far as it says it itself: an audit reads no public blobs, and so knows neither the
+// checkpoint that was stamped nor a token beside its leaf.
+func (s *system) anchor(r *read, v *entry.Anchor) {
+	if v.Size > r.index {
+		s.fail(r, "an anchor of a checkpoint of size %d, which would cover the anchor itself", v.Size)
+	}
+	if v.TokenBlob != nil {
+		return
+	}
+	der, err := base64.StdEncoding.Strict().DecodeString(string(v.Token))
+	if err != nil {
+		s.fail(r, "the anchor's token is not in base64")
+		return
+	}
+	for _, a := range s.f.a.cfg.Trust.Authorities() {
+		if a.Name != string(v.Authority) {
+			continue
+		}
+		var refused *timestamp.Error
+		if _, err := timestamp.Verify(der, v.Checkpoint, a); errors.As(err, &refused) && !evidence.ByPins(refused.Reason) {
+			s.fail(r, "the anchor of %s: %w", a.Name, err)
+		}
 	}
 }
 

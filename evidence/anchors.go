@@ -257,17 +257,19 @@ func (v *verification) token(s *stamped, der []byte) {
 		refused = &timestamp.Error{Reason: timestamp.ReasonNotDER, Detail: err.Error()}
 	}
 	s.refuse(string(refused.Reason), refused.Detail)
-	if !slices.Contains(pins(), refused.Reason) {
+	if !ByPins(refused.Reason) {
 		v.find(CheckAnchors, Failed, s.where, fmt.Sprintf("the token of %s: %s (%s)", s.Authority, refused.Detail, refused.Reason))
 	}
 }
 
-// pins are the reasons that hang on the trust file.
-func pins() []timestamp.Reason {
-	return []timestamp.Reason{
-		timestamp.ReasonWindow, timestamp.ReasonCompromised, timestamp.ReasonChain, timestamp.ReasonPolicy, timestamp.ReasonAccuracyCap,
-		timestamp.ReasonAuthority,
+// ByPins tells whether a token is refused for what a trust file says alone: another verifier may take it.
+func ByPins(r timestamp.Reason) bool {
+	switch r {
+	case timestamp.ReasonWindow, timestamp.ReasonCompromised, timestamp.ReasonChain, timestamp.ReasonPolicy, timestamp.ReasonAccuracyCap,
+		timestamp.ReasonAuthority:
+		return true
 	}
+	return false
 }
 
 // succeed judges a token by those that came later, which were judged before.
