@@ -4,7 +4,7 @@
 /** binary makes a binary string of a Uint8Array. */
 export function binary(bytes) {
   let s = '';
-  for (let i = 0; i < bytes.length; i += 4096) s += String.fromCharCode(...bytes.subarray(i, i + 4096));
+  for (let i = 0; i < bytes.length; i += 8192) s += String.fromCharCode.apply(null, bytes.subarray(i, i + 8192));
   return s;
 }
 

@@ -97,7 +97,17 @@ function names(cosigned, not) {
   return [s, ...not.map((e) => e.message)].join('; ');
 }
 
+/** quorumTime is when the witnesses that policy demands had all cosigned, by their clocks in seconds since 1970; or null. */
+export function quorumTime(t, cp) {
+  if (!t.needsWitnesses() || !cp.witnessed) return null;
+  const times = cp.cosigned.map((c) => c.time).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return times.find((at) => satisfied(t.policy, (w) => cp.cosigned.some((c) => c.witness === w && c.time <= at))) ?? null;
+}
+
 const lastSecond = 253402300799n; // 9999-12-31T23:59:59Z
+
+/** witnessTime writes a witness's time. */
+export const witnessTime = (t) => new Date(Number(t < lastSecond ? t : lastSecond) * 1000).toISOString().replace('.000Z', 'Z');
 
 /** infoOf says what there is to say of a checkpoint, as reports have it. */
 export function infoOf(t, cp) {
@@ -105,7 +115,7 @@ export function infoOf(t, cp) {
     size: cp.size, root: btoa(cp.root), witnessed: cp.witnessed && t.needsWitnesses(),
     cosigned: cp.cosigned.map((c) => ({
       witness: utf8(c.witness), operator: utf8(c.operator), key: utf8(c.key), algorithm: c.algorithm,
-      time: new Date(Number(c.time < lastSecond ? c.time : lastSecond) * 1000).toISOString().replace('.000Z', 'Z'),
+      time: witnessTime(c.time),
     })),
   };
 }

@@ -7,7 +7,7 @@ const subtle = globalThis.crypto?.subtle;
 /** sha256 hashes a Uint8Array, or a binary string, to a binary string. */
 export async function sha256(b) {
   const digest = await subtle.digest('SHA-256', typeof b === 'string' ? bytesOf(b) : b);
-  return String.fromCharCode(...new Uint8Array(digest));
+  return binary(new Uint8Array(digest));
 }
 
 const imported = new Map();

@@ -79,8 +79,17 @@ function pointed(k, point) {
   return { vkey: k.vkey, name: k.name, id: k.id, point };
 }
 
-/** verifyPlain tells whether an entry's signature line is by a key, over a text. */
-export const verifyPlain = (key, text, line) => ed25519(key.point, text, line.sig);
+// WebCrypto works on several signatures at once, and a chain asks for one after the other: so they are begun ahead.
+const begun = new WeakMap();
+
+/** verifyPlain tells whether a signature line is by a key, over a text. */
+export function verifyPlain(key, text, line) {
+  const b = begun.get(line);
+  if (b !== undefined && b.point === key.point && b.text === text) return b.right;
+  const right = ed25519(key.point, text, line.sig);
+  begun.set(line, { point: key.point, text, right });
+  return right;
+}
 
 /** verifyReceipt tells so of a receipt. */
 export function verifyReceipt(key, text, line) {
@@ -108,24 +117,27 @@ export function parseCheckpoint(text) {
   return { origin: lines[0], size, root, extensions: lines.slice(3) };
 }
 
-/**
- * openNote reads a signed note and verifies the lines of known keys. It gives the text, those lines that verify, and apart
- * from them those of ML-DSA-44, which is not checked here. A line of a known key that does not verify is an error.
- */
-export async function openNote(note, known) {
+/** readNote reads a signed note: its text, and its lines, of which none is verified. */
+export function readNote(note) {
   const malformed = () => new Refusal('malformed note');
   // SPEC: signed-note: valid UTF-8 without ASCII control characters below U+0020 other than newline.
   if (/[\x00-\x09\x0b-\x1f]/.test(note) || !isUTF8(note)) throw malformed();
   const end = note.lastIndexOf('\n\n');
   if (end < 0 || end + 2 === note.length || !note.endsWith('\n')) throw malformed();
-  const text = note.slice(0, end + 1);
-  const lines = note.slice(end + 2, -1).split('\n');
-  if (lines.length > 100) throw malformed();
+  const lines = note.slice(end + 2, -1).split('\n').map(noteLine);
+  if (lines.length > 100 || lines.includes(null)) throw malformed();
+  return { text: note.slice(0, end + 1), lines };
+}
+
+/**
+ * openNote reads a signed note and verifies the lines of known keys. It gives the text, those lines that verify, and apart
+ * from them those of ML-DSA-44, which is not checked here. A line of a known key that does not verify is an error.
+ */
+export async function openNote(note, known) {
+  const { text, lines } = readNote(note);
   const found = { text, verified: [], unchecked: [] };
   const seen = new Set();
-  for (const line of lines) {
-    const sig = noteLine(line);
-    if (sig === null) throw malformed();
+  for (const sig of lines) {
     const key = known.find((k) => k.name === sig.name && k.id === sig.id);
     if (key === undefined || seen.has(key)) continue;
     seen.add(key);

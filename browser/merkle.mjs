@@ -1,4 +1,4 @@
-// RFC 6962 trees: that a leaf stands in one.
+// RFC 6962 trees: that a leaf stands in one, and that one extends another.
 
 import { sha256 } from './crypt.mjs';
 
@@ -28,6 +28,28 @@ export class Tree {
     let h = leafHash;
     for (let i = 0; i < hashes.length; i++) h = await (sides[i] === 'left' ? this.node(h, hashes[i]) : this.node(hashes[i], h));
     return h === root;
+  }
+
+  /** extends tells whether hashes prove that the tree of the second size and root extends that of the first. SPEC: RFC 6962 2.1.2. */
+  async extends(first, second, firstRoot, secondRoot, hashes) {
+    if (second < first) return false;
+    if (first === second) return hashes.length === 0 && firstRoot === secondRoot && (first > 0n || firstRoot === (await sha256('')));
+    if (first === 0n) return hashes.length === 0 && firstRoot === (await sha256(''));
+    // From a power of two the proof does not hold the first root.
+    const [start, ...rest] = (first & (first - 1n)) === 0n && hashes.length > 0 ? [firstRoot, ...hashes] : hashes;
+    let [fn, sn] = [first - 1n, second - 1n];
+    for (; fn & 1n; fn >>= 1n) sn >>= 1n;
+    let [one, two] = [start, start];
+    for (const h of rest) {
+      if (sn === 0n) return false;
+      if (fn & 1n || fn === sn) {
+        [one, two] = await Promise.all([this.node(h, one), this.node(h, two)]);
+        for (; fn !== 0n && !(fn & 1n); fn >>= 1n) sn >>= 1n;
+      } else two = await this.node(two, h);
+      fn >>= 1n;
+      sn >>= 1n;
+    }
+    return start !== undefined && sn === 0n && one === firstRoot && two === secondRoot;
   }
 }
 

@@ -1,20 +1,23 @@
 // Verification of a bundle by a trust file (docs/spec/evidence.md): the checks of package evidence, in its order and words, and
 // one outcome more, *not-checked*, for what this reader can't check and the trust file demands.
 
+import { Anchors } from './anchors.mjs';
 import { FormatError } from './archive.mjs';
-import { binary, compare, hexOf, utf8 } from './bytes.mjs';
+import { binary, compare, cut, hexOf, utf8 } from './bytes.mjs';
 import { blobName, readBundle } from './bundle.mjs';
 import { infoOf, openCheckpoint } from './checkpoint.mjs';
 import { sha256 } from './crypt.mjs';
 import { openDisclosure, payloadAt } from './disclosure.mjs';
 import { EntryError, grammar, parse } from './entry.mjs';
-import { Refusal, verifyReceipt } from './keys.mjs';
+import { Refusal, plainKey, verifyPlain, verifyReceipt } from './keys.mjs';
 import { Tree, leafHash } from './merkle.mjs';
 import { Keys, Session, mentions, names, next, placeOf, valueOf, verifyRecorder, zeroHash } from './session.mjs';
 import { readTrust } from './trust.mjs';
 
+const batch = 512; // leaves that are prepared at once
+
 export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
-  'system', 'admitted', 'embedded', 'blobs', 'disclosures', 'complete', 'policy'];
+  'system', 'admitted', 'embedded', 'anchors', 'time', 'blobs', 'disclosures', 'complete', 'policy'];
 
 /**
  * verify judges a bundle by a trust file, both Uint8Arrays, and gives the report (as steno-verify --json has it) and what there
@@ -50,14 +53,15 @@ function unusable(why) {
   return { report, leaves: [], disclosed: [], trust: null, bundle: null };
 }
 
-const newReport = () => ({ format: 'steno/report/v1', exit: 0, verdict: '', checks: [], not_checked: [], sessions: [] });
+const newReport = () => ({ format: 'steno/report/v1', exit: 0, verdict: '', checks: [], not_checked: [], sessions: [], anchors: [] });
 
 class Verification {
   constructor(trust, schema) {
     Object.assign(this, {
       trust, schema, bundle: null, checkpoint: null, keys: null, sessions: new Map(), system: new Map(), leaves: [], disclosed: [],
-      passed: new Map(), findings: [], shaken: false, report: newReport(), tree: new Tree(),
+      openings: new Map(), passed: new Map(), findings: [], shaken: false, report: newReport(), tree: new Tree(),
     });
+    this.anchors = new Anchors(this);
     this.report.origin = trust.origin;
     this.report.trust_sha256 = trust.digest;
   }
@@ -74,7 +78,9 @@ class Verification {
     if (!(await this.openCheckpoint())) return;
     this.report.checkpoint = infoOf(this.trust, this.checkpoint);
     for (const id of this.bundle.sessions) this.sessions.set(id, new Session(id, this.keys));
-    this.leaves = await Promise.all(this.bundle.leaves.map((l) => this.prepare(l)));
+    for (let i = 0; i < this.bundle.leaves.length; i += batch) {
+      this.leaves.push(...(await Promise.all(this.bundle.leaves.slice(i, i + batch).map((l) => this.prepare(l)))));
+    }
     for (const l of this.leaves) {
       const before = this.findings.length;
       await this.leaf(l);
@@ -83,7 +89,11 @@ class Verification {
         l.wrong = true;
       }
     }
+    const before = this.findings.length;
+    await this.anchors.judge();
+    if (this.findings.length > before) this.shaken = true;
     await this.judge();
+    this.anchors.times();
     await this.blobs();
     await this.disclosures();
     for (const s of this.report.sessions) this.pass('policy', s.tracks.length); // nothing is demanded of holders here
@@ -125,9 +135,21 @@ class Verification {
     }
     const e = out.entry;
     const key = e && this.trust.received.find((k) => names(k, e.received));
-    const [included, hash, received] = await Promise.all([inclusion, e && sha256(e.text), key && verifyReceipt(key, e.text, e.received)]);
+    const text = e && l.bytes.subarray(0, e.text.length);
+    const [included, hash, received] = await Promise.all([inclusion, e && sha256(text), key && verifyReceipt(key, e.text, e.received), e && this.ahead(e)]);
     if (e !== null) out.hash = btoa(hash);
     return Object.assign(out, { included, received: received === true ? key : null, stranger: key === undefined });
+  }
+
+  /** ahead begins to verify a recorder's signature by the key that its track's opening names, which is not believed yet. */
+  async ahead(e) {
+    const name = `${e.session}/${e.track}`;
+    if (e.seq === 0 && e.track !== 'log') {
+      const vkey = cut(valueOf(e.events[0]).enrolment, '\n\n')[0].split('\n')[2];
+      this.openings.set(name, plainKey(vkey ?? '').catch(() => null));
+    }
+    const key = await (e.track === 'log' ? this.trust.system.find((k) => names(k, e.recorder)) : this.openings.get(name));
+    if (key) await verifyPlain(key, e.text, e.recorder);
   }
 
   /** leaf judges what can be judged of a leaf by itself, and hands the entry to its session. */
@@ -211,20 +233,32 @@ class Verification {
       return;
     }
     if (outside === null) this.pass('system');
-    e.events.forEach((ev, i) => this.sessions.get(mentions(ev))?.say(l, i));
+    e.events.forEach((ev, i) => {
+      if (ev.type === 'anchor') this.anchors.note(l, i);
+      this.sessions.get(mentions(ev))?.say(l, i);
+    });
   }
 
   async judge() {
+    const roots = new Map([[0n, await sha256('')]]);
     for (const s of this.sessions.values()) {
       const r = await s.judge();
       if (this.shaken) r.verdict = 'unproven';
       this.report.sessions.push(r);
       this.findings.push(...s.findings);
       for (const [id, n] of s.passed) this.pass(id, n);
-      for (const m of s.embeds) {
-        if (m.good && m.checkpoint.size === this.checkpoint.size && m.checkpoint.root !== this.checkpoint.root) {
-          this.find('embedded', 'failed', m.where, 'split view: the recorder was shown another root for the size of this checkpoint');
-        }
+      this.views(s, roots);
+    }
+  }
+
+  /** views compares what recorders were shown: of one size there is one root. */
+  views(s, roots) {
+    for (const { checkpoint: cp, where, good } of s.embeds) {
+      if (!good) continue;
+      const known = roots.get(cp.size);
+      if (known === undefined) roots.set(cp.size, cp.root);
+      else if (known !== cp.root) {
+        this.find('embedded', 'failed', where, `split view: the recorder was shown another root for size ${cp.size} than was shown before`);
       }
     }
   }
@@ -293,6 +327,9 @@ class Verification {
         if (!first) c.others = (c.others ?? 0) + 1;
         if (first || (f.outcome === 'failed' && c.outcome !== 'failed')) Object.assign(c, { outcome: f.outcome, where: f.where, detail: f.detail });
       }
+      if (id === 'anchors' && c.outcome === 'passed' && this.anchors.unchecked() > 0) {
+        Object.assign(c, { outcome: 'not-checked', detail: 'this page does not check time-stamp tokens' });
+      }
       r.checks.push(c);
     }
     const worst = (outcome) => this.findings.some((f) => f.outcome === outcome);
@@ -313,7 +350,6 @@ class Verification {
         id: 'uniqueness',
         why: 'whether the log holds other entries of these sessions than those here, or has said more of them: a full audit or an auditing cosigner tells',
       },
-      { id: 'external-time', why: 'external time: every time here is the word of the log, of a recorder or of a witness' },
       { id: 'numbering', why: "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells" },
     ];
     if (!this.trust.needsWitnesses()) {
@@ -322,6 +358,7 @@ class Verification {
         why: "cosignatures on the checkpoint: the trust file demands none, and whether others saw the same log rests on the log's key alone",
       });
     }
+    out.push(...this.anchors.notChecked());
     if (this.checkpoint?.unchecked.length > 0) {
       out.push({ id: 'ml-dsa-44', why: `signatures of ML-DSA-44 under the checkpoint, which this page can't check: ${this.checkpoint.unchecked.join(', ')}` });
     }

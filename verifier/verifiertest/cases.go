@@ -68,6 +68,7 @@ func Cases(t testing.TB) []Case {
 	m.witnesses()
 	m.windows()
 	m.postQuantum()
+	m.anchored()
 	m.tampered()
 	m.tamperedWords()
 	return m.all

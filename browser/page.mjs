@@ -1,0 +1,336 @@
+// The page: files come in by hand, and what was found is shown as text. Every node is made by el, whose strings are text and
+// whose unseen characters are made visible: there is no other way from a file to the page.
+
+import { cut, hexOf } from './bytes.mjs';
+import { sha256, unsupported } from './crypt.mjs';
+import { noteIn } from './enrolment.mjs';
+import { visible } from './safe.mjs';
+import { schema } from './schema.mjs';
+import { verify } from './verify.mjs';
+import { badgeOf, badges, checkText, gapText, headline, meaning, placeText, runs, timeline, worth } from './view.mjs';
+
+const maxFile = 1 << 30; // bytes: all of it is held in memory
+const rowsAtOnce = 2000;
+const maxShown = 64 << 10; // bytes of a payload, before somebody asks for all
+
+const byID = (id) => document.getElementById(id);
+
+/** el makes an element. Strings among its children are shown, not read as markup; null and false are left out. */
+function el(name, attributes, ...children) {
+  const [tag, ...classes] = name.split('.');
+  const e = document.createElement(tag);
+  if (classes.length > 0) e.className = classes.join(' ');
+  for (const [k, v] of Object.entries(attributes ?? {})) e.setAttribute(k, v);
+  append(e, children);
+  return e;
+}
+
+function append(e, children) {
+  for (const c of children.flat(3)) {
+    if (c === null || c === undefined || c === false) continue;
+    if (c instanceof Node) e.append(c);
+    else if (typeof c === 'object' && c.raw !== undefined) e.append(...pieces(c.raw));
+    else e.append(...pieces(noteIn(String(c))));
+  }
+}
+
+/** pieces are nodes that show a binary string. After a line feed that was written out stands a real one. */
+function pieces(s) {
+  return visible(s).flatMap((p) => {
+    if (p.text !== undefined) return [document.createTextNode(p.text)];
+    const e = document.createElement('span');
+    e.className = 'escape';
+    e.textContent = p.escape;
+    return p.escape === '\\n' ? [e, document.createTextNode('\n')] : [e];
+  });
+}
+
+const badge = (name) => el(`span.badge.${name.replaceAll(' ', '-')}`, { title: badges[name] }, name);
+
+// Times.
+
+/** at shows a time, given as RFC 3339 in UTC, and its place for the time in the reader's zone. */
+function at(time) {
+  return el('time', { datetime: time }, el('span.utc', null, time.replace('T', ' ').replace('Z', ' UTC')), el('span.zone'));
+}
+
+function showZone() {
+  const zone = byID('zone').value;
+  let format = null;
+  if (zone !== 'UTC') {
+    format = new Intl.DateTimeFormat('sv-SE', {
+      timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'longOffset',
+    });
+  }
+  for (const t of document.querySelectorAll('time')) {
+    const d = new Date(cut(t.getAttribute('datetime'), '.')[0].replace(/Z?$/, 'Z'));
+    t.lastChild.textContent = format === null ? '' : format.format(d).replace('GMT', 'UTC');
+  }
+  byID('zone-note').textContent = format === null ? '' : ` and in ${zone}`;
+}
+
+// Files.
+
+const files = { trust: null, bundle: null };
+let run = 0;
+
+/** take sorts a file by its first bytes, whatever box it was put into, and whatever its name. */
+async function take(file) {
+  if (file.size > maxFile) {
+    return problem(`${file.name} has ${file.size} bytes: this page reads files of up to 1 GiB. Use steno-verify.`);
+  }
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const kind = String.fromCharCode(...bytes.subarray(0, 12)) === 'steno/trust/' ? 'trust' : 'bundle';
+  files[kind] = { name: file.name, bytes, digest: hexOf(await sha256(bytes)) };
+  showFile(kind);
+}
+
+function showFile(kind) {
+  const f = files[kind];
+  const box = byID(kind);
+  box.classList.add('has');
+  const compared = el('span.compared', { role: 'status' });
+  const input = el('input', { type: 'text', placeholder: 'paste the SHA-256 that you were given', 'aria-label': `SHA-256 to compare the ${kind} file with`, spellcheck: 'false' });
+  input.addEventListener('input', () => {
+    const given = input.value.toLowerCase().replace(/[^0-9a-f]/g, '');
+    compared.textContent = input.value === '' ? '' : given === f.digest ? 'the same' : 'NOT the same';
+    compared.className = given === f.digest ? 'compared same' : 'compared differs';
+  });
+  byID(`${kind}-file`).replaceChildren(el('p', null, el('strong', null, f.name), ` (${f.bytes.length} bytes)`), digest(f.digest), el('p.compare', null, input, compared));
+}
+
+/** digest shows 64 hexadecimal digits in groups, as people compare them. */
+function digest(hex) {
+  return el('p.digest', { 'data-sha256': hex }, 'SHA-256 ', el('code', null, hex.match(/.{1,8}/g).map((g) => el('span', null, g))));
+}
+
+function problem(words) {
+  byID('result').replaceChildren(el('p.problem', { role: 'alert' }, words));
+}
+
+async function takeAll(list) {
+  document.body.removeAttribute('data-exit');
+  byID('result').replaceChildren();
+  for (const f of list) await take(f);
+  if (files.trust !== null && files.bundle !== null) await judge();
+}
+
+/** judge verifies the files as they are now. If others come while it does, what it finds is not shown. */
+async function judge() {
+  const mine = ++run;
+  byID('result').replaceChildren(el('p.status', { role: 'status' }, 'Verifying…'));
+  await new Promise(requestAnimationFrame);
+  const before = performance.now();
+  let v;
+  try {
+    v = await verify(files.bundle.bytes, files.trust.bytes, schema);
+  } catch (err) {
+    if (mine === run) problem(`NOT JUDGED. This page failed: ${err?.message ?? err}. Use steno-verify, and please report it.`);
+    return;
+  }
+  if (mine !== run) return;
+  show(v);
+  document.body.dataset.milliseconds = String(Math.round(performance.now() - before));
+  document.body.dataset.exit = String(v.report.exit); // last: tests wait for it
+}
+
+// Results.
+
+function show(v) {
+  const r = v.report;
+  const whole = badgeOf(v);
+  Object.assign(document.body.dataset, { verdict: r.verdict, badge: whole });
+  const result = byID('result');
+  result.replaceChildren();
+  append(result, [
+    el(`section.verdict.${whole.replaceAll(' ', '-')}`, null, el('h2', null, badge(whole), ' ', headline(r)),
+      el('p', null, badges[whole], `. steno-verify would end with exit code ${r.exit}.`),
+      r.error !== undefined && el('p.problem', null, r.error)),
+    findings(r), basisOf(v), notChecked(r), r.sessions.map((s) => sessionOf(v, s)), checksOf(r), jsonOf(r), legend(),
+  ]);
+  showZone();
+}
+
+function findings(r) {
+  const bad = r.checks.filter((c) => c.where !== undefined);
+  return bad.length > 0 && el('section', null, el('h2', null, 'What is not as it should be'), bad.map((c) => el(`div.finding.${c.outcome}`, null,
+    el('p', null, el('strong', null, c.outcome.toUpperCase()), ` ${c.id}: `, c.detail),
+    placeText(c.where) !== '' && el('p.place', null, `at ${placeText(c.where)}`),
+    c.others > 0 && el('p.place', null, `and ${c.others} more of the same check`))));
+}
+
+function basisOf(v) {
+  const r = v.report;
+  if (r.origin === undefined) return null;
+  const cp = r.checkpoint;
+  return el('section', null, el('h2', null, 'By which keys'), el('dl', null,
+    el('dt', null, 'log'), el('dd', null, r.origin),
+    el('dt', null, 'trust file'), el('dd', null, digest(r.trust_sha256), el('p.hint', null, 'Compare it with what you were given by somebody you trust.')),
+    el('dt', null, 'this evidence'), el('dd', null, digest(r.bundle_sha256)),
+    cp && [el('dt', null, 'checkpoint'), el('dd', null, `size ${cp.size}, root `, el('code', null, cp.root)), el('dt', null, 'seen by'), el('dd', null, seenBy(v, cp))],
+    anchors(v)));
+}
+
+function seenBy(v, cp) {
+  if (cp.cosigned.length === 0) return 'no pinned witness';
+  const times = cp.cosigned.map((c) => c.time).sort();
+  return [
+    el('p', null, cp.witnessed ? 'as the trust file demands: ' : v.trust.needsWitnesses() ? 'not as the trust file demands: ' : 'not that the trust file demands it: ',
+      'this history existed between ', at(times[0]), ' and ', at(times.at(-1)), " at the latest, by the witnesses' own clocks"),
+    el('table', null, el('tbody', null, cp.cosigned.map((c) => el('tr', null, el('td', null, c.operator), el('td', null, el('code', null, c.key)), el('td', null, at(c.time)))))),
+  ];
+}
+
+/** anchors lists the tokens of time-stamp authorities that are here. None is checked. */
+function anchors(v) {
+  const list = v.leaves.flatMap((l) => (l.entry?.events ?? []).filter((ev) => ev.type === 'anchor').map((ev) => [l, ev]));
+  return list.length > 0 && [el('dt', null, 'time stamps'), el('dd', null, el('ul', null, list.map(([l, ev]) => el('li', null, badge('not checked'),
+    ` a token of ${ev.value?.authority ?? 'an authority'} at log index ${l.index}`))))];
+}
+
+function notChecked(r) {
+  return r.not_checked.length > 0 && el('section', null, el('h2', null, 'What was NOT checked'), el('ul.not-checked-list', null, r.not_checked.map((n) => el('li', { 'data-id': n.id }, n.why))));
+}
+
+function checksOf(r) {
+  return el('section', null, el('h2', null, 'What was checked'), el('table.checks', null, el('tbody', null, r.checks.map((c) => el('tr', null,
+    el('td', null, c.id), el(`td.outcome.${c.outcome}`, null, c.outcome), el('td.number', null, c.passed), el('td', null, checkText[c.id]))))));
+}
+
+function jsonOf(r) {
+  const plain = (_, x) => (typeof x === 'bigint' ? Number(x) : x);
+  // As steno-verify writes it: in printable ASCII, which says the same to a program.
+  const json = JSON.stringify(r, plain).replace(/[^ -~]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return el('details.screen', null, el('summary', null, 'The report as JSON'), el('pre', { id: 'json' }, json));
+}
+
+function legend() {
+  return el('section', null, el('h2', null, 'What the badges mean'), el('dl.legend', null, Object.entries(badges).map(([name, text]) => [el('dt', null, badge(name)), el('dd', null, text)])));
+}
+
+function sessionOf(v, s) {
+  const facts = [['agent', s.agent], ['privilege', s.privilege], ['outcome', s.outcome]].map(([k, x]) => `${k} ${x ?? 'unknown'}`).join(', ');
+  return el('section.session', { 'data-session': s.session }, el('h2', null, `Session ${s.session}: `, el(`strong.${s.verdict}`, null, s.verdict.toUpperCase())),
+    el('p', null, meaning(s.verdict), '. ', facts, '.'),
+    s.logged_from !== undefined && el('p', null, 'Logged between ', at(s.logged_from), ' and ', at(s.logged_until), ", by the log's word."),
+    el('p', null, `${s.events} events, ${s.actions} actions. Sealed content: ${s.payloads?.blobs ?? 0} pieces named, ${s.payloads?.included ?? 0} in this file, `
+      + `${s.payloads?.disclosed ?? 0} payloads disclosed in part or whole.`),
+    s.tracks.length > 0 && tracksOf(s),
+    s.gaps.length > 0 && el('ul.gaps', null, s.gaps.map((g) => el('li', null, 'gap: ', gapText(g)))),
+    s.alerts.length > 0 && el('ul.gaps', null, s.alerts.map((a) => el('li', null, `alert of the log: ${a.alert} (${a.severity}), log index ${a.index}`))),
+    timelineOf(v, s));
+}
+
+function tracksOf(s) {
+  return el('table.tracks', null, el('thead', null, el('tr', null, ['track', 'signed by', 'worth', 'key', 'enrolled by', 'opened by', 'events', 'log index'].map((h) => el('th', null, h)))),
+    el('tbody', null, s.tracks.map((t) => el('tr', null, el('td', null, t.track), el('td', null, t.signed_by), el('td', null, worth(t)), el('td', null, t.recorder), el('td', null, t.enroller),
+      el('td', null, t.admitted ? `${t.admitted.principal} (${t.admitted.how}), by the log's word` : 'not said'), el('td', null, `${t.events} in ${t.entries} entries`,
+        t.repeats > 0 && `, ${t.repeats} leaves repeated word for word`), el('td', null, `${t.first_index} to ${t.last_index}`)))));
+}
+
+function timelineOf(v, s) {
+  const rows = timeline(v, s.session);
+  const lanes = [...new Set([...s.tracks.map((t) => t.track), ...rows.map((x) => x.track).sort()])];
+  const body = el('tbody');
+  const more = el('p.more');
+  let shown = 0;
+  const grow = () => {
+    const next = rows.slice(shown, shown + rowsAtOnce);
+    body.append(...next.map((x) => rowOf(x, lanes)));
+    shown += next.length;
+    more.replaceChildren();
+    if (shown < rows.length) {
+      const button = el('button', { type: 'button' }, `show ${Math.min(rowsAtOnce, rows.length - shown)} more`);
+      button.addEventListener('click', () => {
+        grow();
+        showZone();
+      });
+      append(more, [`${rows.length - shown} events more are verified and not shown here. `, button]);
+    }
+  };
+  grow();
+  return [el('h3', null, 'Timeline'), el('table.timeline', null,
+    el('thead', null, el('tr', null, el('th', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'), el('th', null, 'badge'))), body), more];
+}
+
+function rowOf(x, lanes) {
+  const facts = x.members.map(([name, text]) => el('span.fact', null, el('span.name', null, name), ' ', text));
+  return el('tr', { 'data-badge': x.badge, 'data-index': String(x.index) },
+    el('td.when', null, at(x.received)), lanes.map((t) => el(t === x.track ? 'td.lane.here' : 'td.lane', null, t === x.track && el('span.dot', { title: t }))),
+    el('td.what', null,
+      el('p', null, el('strong', null, x.type), el('span.where', null, ` ${x.track}/${x.seq}, log index ${x.index}`), x.repeat && ' (repeated word for word: counts once)'),
+      facts.length > 0 && el('p.facts', null, facts), x.payloads.map(payloadOf), exact(x)),
+    el('td.how', null, badge(x.badge)));
+}
+
+function payloadOf(p) {
+  const content = el('pre.content');
+  if (p.segments !== null) {
+    const list = runs(p.segments);
+    const total = list.reduce((n, r) => n + (r.bytes?.length ?? 0), 0);
+    fillContent(content, list, maxShown);
+    if (total > maxShown) {
+      const button = el('button', { type: 'button' }, `show all ${total} bytes`);
+      button.addEventListener('click', () => {
+        fillContent(content, list, Infinity);
+        button.remove();
+      });
+      return el('div.payload', { 'data-badge': p.badge }, payloadHead(p), content, button);
+    }
+  }
+  return el('div.payload', { 'data-badge': p.badge }, payloadHead(p), p.segments !== null && content);
+}
+
+function payloadHead(p) {
+  const how = p.wrong !== '' ? p.wrong : p.segments === null ? 'sealed, and not shown' : p.badge === 'redacted' ? 'shown in part' : 'shown';
+  return el('p', null, badge(p.badge), ' ', el('span.name', null, p.slot), ` ${p.media}, ${p.classes.join(' and ')}: ${how}`);
+}
+
+function fillContent(content, list, most) {
+  content.replaceChildren();
+  let left = most;
+  for (const r of list) {
+    if (left <= 0) break;
+    if (r.hidden !== undefined) {
+      content.append(el('span.hidden-segment', null, r.hidden === 1 ? '1 segment hidden' : `${r.hidden} segments hidden`));
+      continue;
+    }
+    append(content, [{ raw: r.bytes.slice(0, left) }]);
+    left -= r.bytes.length;
+  }
+}
+
+/** exact holds the exact text of an entry, which is made when somebody looks. */
+function exact(x) {
+  const d = el('details.screen', null, el('summary', null, 'exact text of the entry'));
+  d.addEventListener('toggle', () => {
+    if (d.open && d.children.length === 1) d.append(el('pre.content', null, { raw: String.fromCharCode(...x.leaf.bytes) }));
+  });
+  return d;
+}
+
+// Start.
+
+async function start() {
+  const zones = byID('zone');
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const z of ['UTC', ...Intl.supportedValuesOf('timeZone').filter((x) => x !== 'UTC')]) zones.append(el('option', z === here ? { value: z, selected: '' } : { value: z }, z));
+  zones.addEventListener('change', showZone);
+  const why = await unsupported();
+  if (why !== '') {
+    byID('inputs').hidden = true;
+    problem(`NOT JUDGED: not supported by this browser. ${why}. Use a current Chromium, Firefox or Safari, or steno-verify.`);
+    return;
+  }
+  for (const input of document.querySelectorAll('input[type=file]')) {
+    input.addEventListener('change', () => takeAll([...input.files]));
+  }
+  document.addEventListener('dragover', (e) => e.preventDefault());
+  document.addEventListener('drop', (e) => {
+    e.preventDefault();
+    takeAll([...e.dataTransfer.files]);
+  });
+  document.body.dataset.ready = 'yes';
+}
+
+start();

@@ -1,0 +1,182 @@
+// What a verification says, in the words and badges that people see. Nothing here touches a page.
+
+import { compare } from './bytes.mjs';
+import { timeOf } from './enrolment.mjs';
+import { payloadAt } from './disclosure.mjs';
+import { valueOf } from './session.mjs';
+
+export const badges = {
+  verified: 'signatures and proofs hold, and the witnesses whom the trust file demands have seen it',
+  'log-signed only': "signatures and proofs hold; the trust file demands no witnesses, so that the log's key alone vouches for the tree",
+  pending: 'sound as far as it goes; something that is demanded is not here yet',
+  redacted: 'content that is committed to and not, or not wholly, shown',
+  failed: 'a signature, proof, link or byte is wrong: do not rely on it',
+  'not checked': 'this page could not check it',
+};
+
+/** basis is the badge of what stands under the checkpoint and is right in itself. */
+function basis(v) {
+  const state = (id) => v.report.checks.find((c) => c.id === id)?.outcome;
+  if (state('witnesses') === 'not-checked') return 'not checked';
+  if (state('witnesses') === 'unmet' || state('checkpoint') === 'unmet') return 'pending';
+  return v.trust.needsWitnesses() ? 'verified' : 'log-signed only';
+}
+
+/** badgeOf is the badge of the file as a whole. */
+export function badgeOf(v) {
+  switch (v.report.verdict) {
+    case 'verified': return basis(v);
+    case 'failed': return 'failed';
+    case 'policy-unmet': case 'incomplete': return 'pending';
+    default: return 'not checked';
+  }
+}
+
+/** headline says what the exit code says. */
+export const headline = (report) => ({
+  verified: 'VERIFIED. The record is authentic, whole, and was not changed since it was logged.',
+  'policy-unmet': 'NOT WHAT WAS DEMANDED. No signature and no proof is wrong; see below what is not met.',
+  'not-checked': 'NOT WHOLLY CHECKED HERE. What this page can check is right; what it can\'t is demanded. Use steno-verify.',
+  incomplete: 'SOUND AS FAR AS IT GOES, AND INCOMPLETE. Nothing was changed; see below what is missing.',
+  unusable: 'NOT JUDGED. There was nothing to verify, or nothing to verify it with.',
+})[report.verdict] ?? 'FAILED. This is not evidence of what it claims. Do not rely on it.';
+
+/** meaning says what the verdict of a session means. */
+export const meaning = (verdict) => ({
+  complete: 'closed by its recorder; every track it names is here, from the first event to the last',
+  late: 'closed; part of it was recorded after the session had been given up or closed',
+  interrupted: 'closed, with gaps that are named below',
+  abandoned: 'never closed: the log stopped hearing from its recorder',
+  open: 'not closed in this file: what came after is not known',
+})[verdict] ?? 'something of it failed to verify, or rests on a compromised key alone: nothing said of it below is proven';
+
+/** worth says what a signature by the holder of a track's key is worth. */
+export const worth = (t) => ({
+  agent: "this is the agent's own account of itself",
+  gateway: `this is what a gateway in front of the agent recorded (${t.vantage})`,
+})[t.signed_by] ?? 'this is the word of whoever operates the log, who could have written anything here at the time';
+
+/** gapText says what is missing. */
+export function gapText(g) {
+  const kinds = {
+    'open-action': 'an action was begun, and how it ended was not recorded', 'lost-track': 'a recorder could not be heard at the end',
+    'missing-track': 'a track that the session names is not in this file',
+    'unnamed-track': "a track that the session's close does not name, so that nothing says where it ended",
+    spooled: 'actions went on while the log could not be reached', restarted: 'a recorder was restarted',
+  };
+  return [
+    `${kinds[g.kind] ?? g.kind}${g.track === undefined ? '' : `: track ${g.track}`}`, g.seq !== undefined && `event ${g.seq}`,
+    g.action !== undefined && `action ${g.action}`,
+  ].filter(Boolean).join(', ');
+}
+
+/** placeText says where something was found. */
+export function placeText(w) {
+  return [
+    w.file !== undefined && `file ${w.file}`, w.index !== undefined && `log index ${w.index}`, w.session !== undefined && `session ${w.session}`,
+    w.track !== undefined && `track ${w.track}`, w.seq !== undefined && `sequence number ${w.seq}`, w.event !== undefined && `event ${w.event}`,
+    w.member !== undefined && `member ${w.member}`, w.offset !== undefined && `byte ${w.offset}`,
+  ].filter(Boolean).join(', ');
+}
+
+export const checkText = {
+  bundle: 'file intact in every byte', checkpoint: 'checkpoint signed by a pinned key of the log',
+  witnesses: 'operators of pinned witnesses that saw it, as the trust file demands', inclusion: 'leaves proven to stand in the log',
+  entries: 'entries well formed and made for this log', received: 'receipts signed by a pinned key of the log',
+  enrolment: "recorders' keys enrolled by a pinned enroller, for the agent and time", recorder: 'entries signed by the enrolled key',
+  chain: 'links of chains, without hole or second text', tracks: 'ends and bindings of tracks that agree',
+  system: "entries of the log's own, signed by a pinned key", admitted: 'openings that the log has answered',
+  embedded: 'checkpoints that recorders saw', anchors: 'time-stamp tokens that count: none is checked here; the checkpoints they stamped are',
+  time: 'sessions whose end as many time-stamp authorities bound as is demanded', blobs: 'pieces of sealed content that are those the entries name',
+  disclosures: 'disclosures that match their commitments', complete: 'sessions that are whole', policy: 'tracks that are signed as was demanded',
+};
+
+/** timeline lists what is shown of a session: its entries and what the log says of it, by their place in the log. */
+export function timeline(v, session) {
+  const base = basis(v);
+  const found = new Map();
+  for (const f of v.findings) {
+    if (f.where.index === undefined || f.check === 'disclosures' || f.outcome === 'incomplete') continue;
+    if (found.get(f.where.index) !== 'failed') found.set(f.where.index, f.outcome);
+  }
+  const shown = new Map(v.disclosed.map((d) => [`${d.index} ${d.event} ${d.slot}`, d]));
+  const blobs = badBlobs(v);
+  const rows = [];
+  for (const l of v.leaves) {
+    if (l.entry === null) continue;
+    const own = l.entry.session === session;
+    l.entry.events.forEach((ev, i) => {
+      if (!own && (l.entry.track !== 'log' || !['admitted', 'verdict', 'alert'].includes(ev.type) || valueOf(ev).session !== session)) return;
+      const badge = leafBadge(l, found.get(l.index), base);
+      rows.push({
+        leaf: l, event: ev, seq: l.entry.seq + i, index: l.index, track: l.entry.track, type: ev.type, received: timeOf(l.entry.received.time), said: ev.time,
+        badge, repeat: l.repeat, members: members(valueOf(ev)),
+        payloads: payloadsOf(valueOf(ev)).map((slot) => payloadView(l, i, slot, shown.get(`${l.index} ${i} ${slot}`), badge, blobs)),
+      });
+    });
+  }
+  return rows.sort((a, b) => compare(a.index, b.index));
+}
+
+function leafBadge(l, finding, base) {
+  if (finding === 'failed' || l.wrong) return finding === 'unmet' ? 'pending' : 'failed';
+  if (finding === 'unmet') return 'pending';
+  if (!l.accepted && !l.repeat) return 'not checked'; // it follows on something that failed
+  return base;
+}
+
+/** badBlobs are the hashes of blobs that are not what the entries name. */
+function badBlobs(v) {
+  const names = v.findings.filter((f) => f.check === 'blobs' && f.where.file !== undefined).map((f) => f.where.file.slice('blob/'.length));
+  return new Set(names.map((hex) => btoa(hex.replace(/../g, (x) => String.fromCharCode(parseInt(x, 16))))));
+}
+
+const isPayload = (x) => typeof x === 'object' && x !== null && (x.parts !== undefined || (x.commitment !== undefined && x.blobs !== undefined));
+
+/** payloadsOf lists the slots of an event's payloads. */
+function payloadsOf(value, path = '') {
+  return Object.entries(value).flatMap(([name, x]) => {
+    if (isPayload(x)) return [`${path}${name}`];
+    return typeof x === 'object' && x !== null && !Array.isArray(x) ? payloadsOf(x, `${path}${name}/`) : [];
+  });
+}
+
+function payloadView(leaf, event, slot, disclosed, badge, bad) {
+  const payload = payloadAt(valueOf(leaf.entry.events[event]), slot);
+  const blobs = (payload.parts ?? [payload]).flatMap((p) => p.blobs);
+  const out = { slot, media: (payload.parts ?? [payload])[0].media, classes: [...new Set(blobs.map((b) => b.class))], segments: null, wrong: '', badge: 'redacted' };
+  if (disclosed?.wrong) Object.assign(out, { wrong: disclosed.wrong, badge: 'failed' });
+  else if (disclosed !== undefined) {
+    out.segments = disclosed.shown.segments;
+    if (out.segments.every((s) => s.known)) out.badge = badge;
+  }
+  if (blobs.some((b) => bad.has(b.sha256))) Object.assign(out, { wrong: 'a sealed piece in this file is not the one that the entry names', badge: 'failed' });
+  return out;
+}
+
+/** runs joins segments that stand next to each other: {hidden: n} or {bytes}. */
+export function runs(segments) {
+  const out = [];
+  for (const s of segments) {
+    const last = out.at(-1);
+    if (s.known && last?.bytes !== undefined) last.bytes.push(s.bytes);
+    else if (s.known) out.push({ bytes: [s.bytes] });
+    else if (last?.hidden !== undefined) last.hidden++;
+    else out.push({ hidden: 1 });
+  }
+  return out.map((r) => (r.hidden === undefined ? { bytes: r.bytes.join('') } : r));
+}
+
+const apart = new Set(['event', 'time', 'enrolment', 'checkpoint', 'keys', 'mac']);
+
+/** members are those of an event that say something by themselves, as pairs of name and text. */
+function members(value) {
+  return Object.entries(value).filter(([name, x]) => !apart.has(name) && !isPayload(x)).map(([name, x]) => [name, flat(x)]).filter(([, s]) => s !== '');
+}
+
+function flat(x) {
+  if (Array.isArray(x)) return x.map(flat).filter((s) => s !== '').join('; ');
+  if (typeof x !== 'object' || x === null) return String(x);
+  if (x.seq !== undefined && x.track !== undefined && Object.keys(x).length === 2) return `${x.track}/${x.seq}`;
+  return Object.entries(x).filter(([, y]) => !isPayload(y)).map(([name, y]) => `${name} ${flat(y)}`).join(', ');
+}

@@ -1,0 +1,340 @@
+//go:build linux
+
+package integration_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/evidence/evidencetest"
+	"github.com/stenolog/steno/internal/need"
+	"github.com/stenolog/steno/trust"
+	"github.com/stenolog/steno/verifier"
+	"github.com/stenolog/steno/verifier/verifiertest"
+)
+
+// A browser has the page open from a file, and no network.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+	dir string
+	url string
+
+	mu    sync.Mutex
+	wrong []string // requests for anything but the page, messages of errors, dialogs
+}
+
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	b := &browser{t: t, dir: t.TempDir()}
+	file := filepath.Join(b.dir, "verifier.html")
+	if err := os.WriteFile(file, verifier.Page(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.url = "file://" + file
+	options := slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(need.Program(t, "chromium")), chromedp.UserDataDir(filepath.Join(b.dir, "profile")), chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true),
+		// Whatever asks for a host or a proxy finds none.
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND"), chromedp.Flag("proxy-server", "127.0.0.1:9"),
+	})
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	b.ctx = ctx
+	if err := chromedp.Do(ctx); err != nil { // starts the browser, which ends with the context
+		t.Fatal(err)
+	}
+	if err := chromedp.Listen(ctx, b.hear); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// hear notes what a page that keeps to itself never does.
+func (b *browser) hear(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if e.Request.URL != b.url {
+			b.wrong = append(b.wrong, "request for "+e.Request.URL)
+		}
+	case *runtime.EventExceptionThrown:
+		b.wrong = append(b.wrong, "exception: "+e.ExceptionDetails.Text)
+	case *page.EventJavascriptDialogOpening:
+		b.wrong = append(b.wrong, "dialog")
+	}
+}
+
+func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	evaluate(b, chromedp.Steps(actions...))
+}
+
+// evaluate runs one action, within a minute.
+func evaluate[T any](b *browser, action chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+// js is what an expression gives.
+func js[T any](b *browser, expression string) T {
+	b.t.Helper()
+	return evaluate(b, chromedp.Evaluate[T](expression))
+}
+
+// A judgement is what the page shows.
+type judgement struct {
+	Exit    string          `json:"exit"`
+	Verdict string          `json:"verdict"`
+	Badge   string          `json:"badge"`
+	Millis  string          `json:"milliseconds"`
+	Rows    map[string]int  `json:"rows"`   // badges of events
+	Sealed  map[string]int  `json:"sealed"` // badges of payloads
+	Report  evidence.Report `json:"report"`
+}
+
+const readPage = `JSON.stringify((() => {
+	const count = (selector) => [...document.querySelectorAll(selector)].reduce((n, e) => ({ ...n, [e.dataset.badge]: (n[e.dataset.badge] ?? 0) + 1 }), {});
+	return { ...document.body.dataset, rows: count('tr[data-badge]'), sealed: count('.payload'), report: JSON.parse(document.getElementById('json').textContent) };
+})())`
+
+// judge opens the page anew and puts the files of a case into it.
+func (b *browser) judge(c verifiertest.Case) judgement {
+	b.t.Helper()
+	trustFile, bundle := filepath.Join(b.dir, "pinned.trust"), filepath.Join(b.dir, "evidence.zip")
+	for path, content := range map[string][]byte{trustFile: c.Trust, bundle: c.Bundle} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	b.do(chromedp.Navigate(b.url), chromedp.WaitReady("body[data-ready]"),
+		chromedp.SetUploadFiles("#trust-input", []string{trustFile}), chromedp.SetUploadFiles("#bundle-input", []string{bundle}),
+		chromedp.WaitReady("body[data-exit]"))
+	b.kept(c.Name)
+	return b.read()
+}
+
+// read is what the page shows now.
+func (b *browser) read() (j judgement) {
+	b.t.Helper()
+	if err := json.Unmarshal([]byte(js[string](b, readPage)), &j); err != nil {
+		b.t.Fatal(err)
+	}
+	return j
+}
+
+// kept tells what the page did that it should not.
+func (b *browser) kept(name string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range b.wrong {
+		b.t.Errorf("%s: %s", name, w)
+	}
+	b.wrong = nil
+}
+
+// wantBadge is the badge of the file as a whole, which follows from what the Go verifier says.
+func wantBadge(c verifiertest.Case, report evidence.Report, t *trust.Trust) string {
+	switch {
+	case c.Agree == verifiertest.Nothing || report.Exit == evidence.ExitUnusable:
+		return "not checked"
+	case report.Exit == evidence.ExitFailed:
+		return "failed"
+	case report.Exit != evidence.ExitVerified:
+		return "pending"
+	case t.NeedsWitnesses():
+		return "verified"
+	}
+	return "log-signed only"
+}
+
+func TestPINNED_thePageGivesTheVerdictsOfTheGoVerifier(t *testing.T) {
+	b := openBrowser(t)
+	for _, c := range verifiertest.Cases(t) {
+		var report evidence.Report
+		pinned, err := trust.Parse(c.Trust)
+		if err != nil {
+			report = evidence.UnusableReport(err)
+		} else {
+			report = must(evidence.VerifyReader(bytes.NewReader(c.Bundle), int64(len(c.Bundle)), pinned, evidence.Options{}))
+		}
+		j := b.judge(c)
+		exit, verdict := report.Exit, report.Verdict
+		if c.Agree == verifiertest.Nothing {
+			exit, verdict = evidence.ExitPolicy, "not-checked"
+		}
+		if badge := wantBadge(c, report, pinned); j.Exit != fmt.Sprint(exit) || j.Verdict != verdict || j.Badge != badge {
+			t.Errorf("%s: the page says exit %s, %s, %s; want %d, %s, %s", c.Name, j.Exit, j.Verdict, j.Badge, exit, verdict, badge)
+		}
+		if j.Report.TrustDigest != report.TrustDigest || j.Report.Bundle != report.Bundle {
+			t.Errorf("%s: the page shows other digests", c.Name)
+		}
+		for i, s := range report.Sessions {
+			if j.Report.Sessions[i].Verdict != s.Verdict {
+				t.Errorf("%s: the page calls session %s %s, want %s", c.Name, s.Session, j.Report.Sessions[i].Verdict, s.Verdict)
+			}
+		}
+		if report.Exit == evidence.ExitVerified && c.Agree == verifiertest.Reports && j.Rows[j.Badge] == 0 {
+			t.Errorf("%s: no event has the badge %s: %v", c.Name, j.Badge, j.Rows)
+		}
+	}
+}
+
+// named is the case of a name.
+func named(t *testing.T, name string) verifiertest.Case {
+	t.Helper()
+	all := verifiertest.Cases(t)
+	i := slices.IndexFunc(all, func(c verifiertest.Case) bool { return c.Name == name })
+	if i < 0 {
+		t.Fatalf("no case %q", name)
+	}
+	return all[i]
+}
+
+func TestThePageBadgesEveryEventAndPayload(t *testing.T) {
+	b := openBrowser(t)
+	for _, c := range []struct {
+		name         string
+		rows, sealed []string // badges that are there, and no others
+	}{
+		{"disclosed", []string{"verified"}, []string{"verified"}},
+		{"redacted", []string{"verified"}, []string{"redacted"}},
+		{"witnessed", []string{"verified"}, []string{"redacted"}},
+		{"log-signed only", []string{"log-signed only"}, []string{"redacted"}},
+		{"quorum unmet, one", []string{"pending"}, []string{"redacted"}},
+		{"ml-dsa-44, required", []string{"not checked"}, []string{"redacted"}},
+		{"tampered: a disclosed value", []string{"verified"}, []string{"failed", "verified"}},
+		{"tampered: a sealed blob", []string{"verified"}, []string{"failed", "verified"}},
+		{"tampered: an entry left out", []string{"failed", "not checked", "verified"}, []string{"redacted"}},
+		{"tampered: a broken chain", []string{"failed", "verified"}, []string{"redacted"}},
+		{"tampered: cut", nil, nil},
+	} {
+		j := b.judge(named(t, c.name))
+		for what, pair := range map[string][2][]string{"events": {keys(j.Rows), c.rows}, "payloads": {keys(j.Sealed), c.sealed}} {
+			if !slices.Equal(pair[0], pair[1]) {
+				t.Errorf("%s: badges of %s are %q, want %q", c.name, what, pair[0], pair[1])
+			}
+		}
+	}
+}
+
+func keys(m map[string]int) (names []string) {
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestThePageShowsHostileContentAsText: scripts, markup, ANSI, bidirectional controls and broken UTF-8 that agents wrote.
+func TestThePageShowsHostileContentAsText(t *testing.T) {
+	b := openBrowser(t)
+	c := named(t, "malicious transcript")
+	if j := b.judge(c); j.Badge != "verified" || j.Sealed["verified"] != 4 {
+		t.Fatalf("%+v", j)
+	}
+	text := js[string](b, `[...document.querySelectorAll('.content')].map((e) => e.textContent).join('\n')`)
+	html := js[string](b, `document.getElementById('result').innerText`)
+	stolen := js[string](b, `String(window.stolen)`)
+	elements := js[int](b, `document.querySelectorAll('#result script, #result img, #result svg, #result iframe, #result h1, #result style').length`)
+	for _, want := range []string{"<script>window.stolen = 1</script>", `\u{1b}[31mansi`, `\u{202e}0001 ot\u{202c}`, `zero\u{200b}width`, `\u{9b}31m`, `\u{d}`, `\xff\xfe\x80`,
+		`\u{a0}`, "שלום", `\u003ciframe src`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+	for _, r := range text + html {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u202e' || r == '\u202c' || r == '\u2066' || r == '\u2069' || r == '\u200b' || r == '\ufeff' {
+			t.Fatalf("the page shows %U as it is", r)
+		}
+	}
+	if stolen != "undefined" || elements > 0 {
+		t.Errorf("content became markup: %s, %d elements", stolen, elements)
+	}
+}
+
+// TestThePageTakesDroppedFiles: both at once, anywhere, in any order.
+func TestThePageTakesDroppedFiles(t *testing.T) {
+	b := openBrowser(t)
+	c := named(t, "witnessed")
+	files := must(json.Marshal(map[string][]byte{"evidence": c.Bundle, "pinned": c.Trust}))
+	drop := `((files) => {
+		const data = new DataTransfer();
+		for (const [name, b] of Object.entries(files)) data.items.add(new File([Uint8Array.from(atob(b), (x) => x.charCodeAt(0))], name));
+		return document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+	})(` + string(files) + `)`
+	b.do(chromedp.Navigate(b.url), chromedp.WaitReady("body[data-ready]"))
+	js[bool](b, drop)
+	b.do(chromedp.WaitReady("body[data-exit]"))
+	b.kept("dropped")
+	if j := b.read(); j.Exit != "0" || j.Badge != "verified" {
+		t.Errorf("%+v", j)
+	}
+}
+
+// TestThePageVerifiesAThousandEventsInASecond, with all that is shown of them.
+func TestThePageVerifiesAThousandEventsInASecond(t *testing.T) {
+	l := evidencetest.NewWith(t, origin, evidencetest.Options{Witnesses: 3, Quorum: 2})
+	main, _ := verifiertest.Record(l, evidencetest.SessionID(1), 500)
+	b := openBrowser(t)
+	j := b.judge(verifiertest.Case{Name: "1,000 events", Bundle: verifiertest.File(t, l.Evidence(main.ID)), Trust: l.Trust.Marshal()})
+	t.Logf("1,003 events in as many entries: verified and shown in %s ms", j.Millis)
+	if j.Exit != "0" || j.Rows["verified"] < 1000 {
+		t.Errorf("exit %s, %v", j.Exit, j.Rows)
+	}
+	// Speed is for the bench to tell: here other tests may run beside. But it must not be a matter of minutes.
+	if ms, err := time.ParseDuration(j.Millis + "ms"); err != nil || ms > 10*time.Second {
+		t.Errorf("%s ms: %v", j.Millis, err)
+	}
+}
+
+// TestThePageOnPaper prints, and looks that there is a page. With STENO_SCREENSHOTS, a directory, it leaves pictures for people.
+func TestThePageOnPaper(t *testing.T) {
+	b := openBrowser(t)
+	dir := os.Getenv("STENO_SCREENSHOTS")
+	for _, name := range []string{"disclosed", "redacted", "tampered: an entry left out", "malicious transcript", "quorum unmet, one", "spooled and restarted"} {
+		b.judge(named(t, name))
+		b.do(chromedp.EmulateViewport(1280, 900))
+		shot, pdf := evaluate(b, chromedp.FullScreenshot(100)), evaluate(b, chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4)))
+		if !bytes.HasPrefix(pdf, []byte("%PDF")) || len(shot) < 10_000 {
+			t.Errorf("%s: %d bytes of a picture, %d of a print", name, len(shot), len(pdf))
+		}
+		if dir == "" {
+			continue
+		}
+		base := filepath.Join(dir, strings.NewReplacer(" ", "-", ":", "", ",", "").Replace(name))
+		for path, content := range map[string][]byte{base + ".png": shot, base + ".pdf": pdf} {
+			if err := os.WriteFile(path, content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
