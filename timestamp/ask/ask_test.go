@@ -72,6 +72,13 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+func reply(b []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/timestamp-reply")
+		w.Write(b) //nolint:errcheck // the client may be gone
+	}
+}
+
 func TestBadAuthorities(t *testing.T) {
 	dev := development(t)
 	other, err := timestamp.NewRequest(digest, rand.Reader)
@@ -82,11 +89,13 @@ func TestBadAuthorities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply := func(b []byte) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/timestamp-reply")
-			w.Write(b) //nolint:errcheck // the client may be gone
-		}
+	another, err := timestamp.NewRequest(sha256.Sum256([]byte("another note")), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := dev.Respond(another.DER)
+	if err != nil {
+		t.Fatal(err)
 	}
 	const gigabyte = 1 << 30
 	var sent int
@@ -114,18 +123,8 @@ func TestBadAuthorities(t *testing.T) {
 				}
 			}
 		}, "more than 65536 bytes", ""},
-		"an old token": {reply(old), "the token answers another request", timestamp.ReasonNonce},
-		"the wrong digest": {func(w http.ResponseWriter, _ *http.Request) {
-			r, err := timestamp.NewRequest(sha256.Sum256([]byte("another note")), rand.Reader)
-			if err != nil {
-				t.Error(err)
-			}
-			b, err := dev.Respond(r.DER)
-			if err != nil {
-				t.Error(err)
-			}
-			reply(b)(w, nil)
-		}, "the token is over", timestamp.ReasonImprint},
+		"an old token":     {reply(old), "the token answers another request", timestamp.ReasonNonce},
+		"the wrong digest": {reply(wrong), "the token is over", timestamp.ReasonImprint},
 	} {
 		t.Run(name, func(t *testing.T) {
 			token, _, err := served(t, c.handler).Ask(t.Context(), digest)

@@ -29,7 +29,7 @@ type Bad struct {
 func All(t testing.TB) (all []Bad) {
 	t.Helper()
 	m := NewMaker(t)
-	for _, list := range [][]Bad{wrongEncoding(m), wrongInfo(m), wrongSignature(m), wrongCertificates(m), wrongSigners(t), wrongAuthority(m)} {
+	for _, list := range [][]Bad{wrongEncoding(m), wrongInfo(m), wrongAttributes(m), wrongSignature(m), wrongCertificates(m), wrongSigners(t), wrongAuthority(m)} {
 		all = append(all, list...)
 	}
 	return all
@@ -49,9 +49,12 @@ func wrongEncoding(m *Maker) []Bad {
 		m.bad("indefinite length", timestamp.ReasonNotDER, append(indefinite, 0, 0)),
 		m.bad("64 KiB and a byte", timestamp.ReasonTooLarge, make([]byte, timestamp.MaxToken+1)),
 		m.bad("trailing byte", timestamp.ReasonTrailingBytes, append(bytes.Clone(good), 0)),
+		m.bad("trailing field in ContentInfo", timestamp.ReasonTrailingBytes, m.DER(func(t *tokens.Token) { t.OuterTail = []byte{5, 0} })),
+		m.bad("trailing field beside the content", timestamp.ReasonTrailingBytes, m.DER(func(t *tokens.Token) { t.ContentTail = []byte{5, 0} })),
 		m.bad("trailing field in SignedData", timestamp.ReasonTrailingBytes, m.DER(func(t *tokens.Token) { t.Tail = []byte{5, 0} })),
 		m.bad("trailing field in SignerInfo", timestamp.ReasonTrailingBytes, m.WithSigner(func(s *tokens.Signer) { s.Tail = []byte{5, 0} })),
 		m.bad("trailing bytes after TSTInfo", timestamp.ReasonTrailingBytes, m.encode(m.Token(append(m.Info().DER(), 5, 0)))),
+		m.bad("trailing field in TSTInfo", timestamp.ReasonTrailingBytes, m.WithInfo(func(i *tokens.Info) { i.Tail = []byte{5, 0} })),
 		m.bad("not SignedData", timestamp.ReasonNotSignedData, m.DER(func(t *tokens.Token) { t.Type = tokens.OIDData })),
 		m.bad("SignedData version 1", timestamp.ReasonVersion, m.DER(func(t *tokens.Token) { t.Version = 1 })),
 		m.bad("SignerInfo version 3", timestamp.ReasonVersion, m.WithSigner(func(s *tokens.Signer) { s.Version = 3 })),
@@ -89,6 +92,7 @@ func wrongInfo(m *Maker) []Bad {
 		accuracy("accuracy beyond the cap", timestamp.ReasonAccuracyCap, number(61)),
 		accuracy("accuracy below zero", timestamp.ReasonAccuracy, number(-1)),
 		accuracy("accuracy of years", timestamp.ReasonAccuracy, number(1<<40)),
+		accuracy("trailing field in the accuracy", timestamp.ReasonTrailingBytes, number(1), []byte{5, 0}),
 		accuracy("accuracy of 0 ms", timestamp.ReasonAccuracy, number(1), millis(0)),
 		accuracy("accuracy of 1000 ms", timestamp.ReasonAccuracy, number(1), millis(1000)),
 		info("critical extension in TSTInfo", timestamp.ReasonTokenExtension, func(i *tokens.Info) { i.Extensions = critical }),
@@ -98,7 +102,7 @@ func wrongInfo(m *Maker) []Bad {
 	}
 }
 
-func wrongSignature(m *Maker) []Bad {
+func wrongAttributes(m *Maker) []Bad {
 	signer := func(name string, reason timestamp.Reason, edit func(*tokens.Signer)) Bad {
 		return m.bad(name, reason, m.WithSigner(edit))
 	}
@@ -111,10 +115,6 @@ func wrongSignature(m *Maker) []Bad {
 			s.Attributes = append(s.Attributes, tokens.Attribute(tokens.OIDSigningTime, at))
 		}
 	}
-	unknown := tokens.Attribute(asn1.ObjectIdentifier{1, 2, 3}, []byte{5, 0})
-	signature := m.Token(m.Info().DER())
-	corrupted := m.encode(signature)
-	corrupted[len(corrupted)-1] ^= 1
 	return []Bad{
 		signer("no signed attributes", timestamp.ReasonNoSignedAttributes, func(s *tokens.Signer) { s.Attributes = nil }),
 		signer("no contentType", timestamp.ReasonSignedContentType, func(s *tokens.Signer) { s.Attributes = attributesWithout(s, tokens.OIDContentType) }),
@@ -131,8 +131,33 @@ func wrongSignature(m *Maker) []Bad {
 			s.Attributes = append(s.Attributes, tokens.SigningCertificate(tokens.Sequence(tokens.CertID(m.Cert, m.Cert.RawSubject, m.Cert.SerialNumber))))
 		}),
 		signer("repeated attribute", timestamp.ReasonAttributes, func(s *tokens.Signer) { s.Attributes = append(s.Attributes, s.Attributes[0]) }),
+		signer("attributes not sorted", timestamp.ReasonAttributes, func(s *tokens.Signer) { s.Unsorted = true }),
+		signer("attribute of two values", timestamp.ReasonAttributes, func(s *tokens.Signer) {
+			s.Attributes = append(s.Attributes, tokens.Attribute(asn1.ObjectIdentifier{1, 2, 3}, []byte{5, 0, 5, 0}))
+		}),
+		signer("attribute of no value", timestamp.ReasonAttributes, func(s *tokens.Signer) {
+			s.Attributes = append(s.Attributes, tokens.Attribute(asn1.ObjectIdentifier{1, 2, 3}, nil))
+		}),
+		signer("malformed signingTime", timestamp.ReasonSigningTime, func(s *tokens.Signer) {
+			s.Attributes = append(s.Attributes, tokens.Attribute(tokens.OIDSigningTime, element(cbasn1.UTCTime, "261124130000+0100")))
+		}),
+		signer("signer by key identifier", timestamp.ReasonSignerIdentifier, func(s *tokens.Signer) { s.Version, s.KeyID = 3, []byte{1} }),
 		signer("signingTime six minutes late", timestamp.ReasonSigningTime, signed(6*time.Minute)),
 		signer("signingTime six minutes early", timestamp.ReasonSigningTime, signed(-6*time.Minute)),
+		signer("ESSCertIDv2 of nothing", timestamp.ReasonSigningCertificate, swap(tokens.OIDSigningCertificateV2, tokens.SigningCertificateV2(tokens.Sequence()))),
+		signer("ESSCertIDv2 under policies", timestamp.ReasonSigningCertificate, swap(tokens.OIDSigningCertificateV2,
+			tokens.SigningCertificateV2(append(tokens.Sequence(tokens.CertIDV2(m.Cert, crypto.SHA256)), tokens.Sequence()...)))),
+	}
+}
+
+func wrongSignature(m *Maker) []Bad {
+	signer := func(name string, reason timestamp.Reason, edit func(*tokens.Signer)) Bad {
+		return m.bad(name, reason, m.WithSigner(edit))
+	}
+	unknown := tokens.Attribute(asn1.ObjectIdentifier{1, 2, 3}, []byte{5, 0})
+	corrupted := m.DER()
+	corrupted[len(corrupted)-1] ^= 1
+	return []Bad{
 		signer("unsigned attribute", timestamp.ReasonUnsignedAttributes, func(s *tokens.Signer) { s.Unsigned = unknown }),
 		signer("digest algorithm SHA-1", timestamp.ReasonDigestAlgorithm, func(s *tokens.Signer) { s.Hash = crypto.SHA1 }),
 		signer("signature algorithm of SHA-1", timestamp.ReasonSignatureAlgorithm, func(s *tokens.Signer) {
@@ -141,6 +166,9 @@ func wrongSignature(m *Maker) []Bad {
 		signer("signature algorithm of another digest", timestamp.ReasonSignatureAlgorithm, func(s *tokens.Signer) {
 			s.Algorithm = tokens.Sequence(tokens.OID(asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}))
 		}),
+		m.bad("digestAlgorithms of two", timestamp.ReasonDigestAlgorithm, m.DER(func(t *tokens.Token) {
+			t.Digests = append(tokens.HashAlgorithm(crypto.SHA256), tokens.HashAlgorithm(crypto.SHA512)...)
+		})),
 		m.bad("digestAlgorithms of another", timestamp.ReasonDigestAlgorithm, m.DER(func(t *tokens.Token) { t.Digests = tokens.HashAlgorithm(crypto.SHA512) })),
 		m.bad("corrupted signature", timestamp.ReasonSignature, corrupted),
 		signer("another key's signature", timestamp.ReasonSignature, func(s *tokens.Signer) { s.Key = ECDSAKey(m.T, elliptic.P256()) }),
@@ -172,9 +200,21 @@ func wrongCertificates(m *Maker) []Bad {
 		with("a stranger's certificate", timestamp.ReasonExtraCertificate, m.Cert.Raw, stranger.CA.Cert.Raw),
 		with("seventeen certificates", timestamp.ReasonTooManyCertificates, many...),
 		with("a certificate that is none", timestamp.ReasonCertificate, m.Cert.Raw, tokens.Sequence([]byte{5, 0})),
+		with("an attribute certificate", timestamp.ReasonCertificate, m.Cert.Raw, tokens.Element(tokens.Tag(1), []byte{5, 0})),
 		with("bytes inside a certificate's wrapping", timestamp.ReasonCertificate, m.Cert.Raw, append(replaced(m.T, m.CA.Cert.Raw, m.CA.Cert.Raw[:4], lengthened(m.CA.Cert.Raw)), 5, 0)),
+		m.bad("a chain that the signature rules out", timestamp.ReasonChain, ruledOut(m)),
 		m.bad("revocation lists", timestamp.ReasonRevocationLists, m.DER(func(t *tokens.Token) { t.Lists = tokens.Sequence() })),
 	}
+}
+
+// ruledOut needs an intermediate CA that the signature does not list.
+func ruledOut(m *Maker) []byte {
+	below := &Maker{T: m.T, CA: m.CA.Sub(), Key: m.Key, Hash: m.Hash, V2: true}
+	below.Cert = below.CA.Issue(Template(), m.Key.Public())
+	list := tokens.Sequence(tokens.CertIDV2(below.Cert, crypto.SHA256), tokens.CertIDV2(m.CA.Cert, crypto.SHA256))
+	return below.WithSigner(func(s *tokens.Signer) {
+		s.Attributes = append(attributesWithout(s, tokens.OIDSigningCertificateV2), tokens.SigningCertificateV2(list))
+	})
 }
 
 // lengthened is the header of a certificate of two bytes more.
@@ -191,11 +231,24 @@ func wrongSigners(t testing.TB) []Bad {
 	extensions := func(list ...pkix.Extension) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { c.ExtraExtensions = list }
 	}
+	rsa := RSAKey(t, 2048)
 	key := func(name string, key crypto.Signer) Bad {
 		m := NewMaker(t)
 		m.Key, m.Cert = key, m.CA.Issue(Template(), key.Public())
 		return m.bad(name, timestamp.ReasonKey, m.DER())
 	}
+	pss := func(name string, hash, mgf crypto.Hash, salt int) Bad {
+		m := NewMaker(t)
+		m.Key, m.PSS = rsa, true
+		m.Cert = m.CA.Issue(Template(), rsa.Public())
+		return m.bad(name, timestamp.ReasonSignatureAlgorithm, m.WithSigner(func(s *tokens.Signer) { s.Algorithm = tokens.PSSAlgorithm(hash, mgf, salt) }))
+	}
+	weak := NewMaker(t)
+	weak.CA.key = ECDSAKey(t, elliptic.P224())
+	weak.CA.Cert = sign(t, caTemplate("weak"), weak.CA.Parent.Cert, weak.CA.key.Public(), weak.CA.Parent.key)
+	weak.Cert = weak.CA.Issue(Template(), weak.Key.Public())
+	throughWeak := weak.bad("CA with P-224", timestamp.ReasonKey, weak.DER())
+	throughWeak.Authority.Anchors = [][]byte{weak.CA.Parent.Cert.Raw}
 	self := NewMaker(t)
 	self.Cert = sign(t, Template(), nil, self.Key.Public(), self.Key)
 	selfSigned := self.DER(func(t *tokens.Token) { t.Certificates = [][]byte{self.Cert.Raw} })
@@ -212,6 +265,10 @@ func wrongSigners(t testing.TB) []Bad {
 		kind("expired", timestamp.ReasonExpired, func(c *x509.Certificate) { c.NotAfter = At().Add(-time.Second) }),
 		key("RSA of 1024 bits", RSAKey(t, 1024)),
 		key("ECDSA with P-224", ECDSAKey(t, elliptic.P224())),
+		throughWeak,
+		pss("RSA-PSS with another hash", crypto.SHA512, crypto.SHA256, 32),
+		pss("RSA-PSS with another hash in MGF1", crypto.SHA256, crypto.SHA512, 32),
+		pss("RSA-PSS with another salt", crypto.SHA256, crypto.SHA256, 20),
 		self.bad("self-signed", timestamp.ReasonChain, selfSigned),
 	}
 }

@@ -48,6 +48,7 @@ type Info struct {
 	Nonce      *big.Int // nil leaves it out
 	TSA        []byte   // DER of a GeneralName; nil leaves it out
 	Extensions []byte   // DER of one or more; nil leaves it out
+	Tail       []byte   // after the last field
 }
 
 // DER encodes it.
@@ -62,6 +63,7 @@ func (i Info) DER() []byte {
 		optional(i.Nonce != nil, func() []byte { return Integer(i.Nonce) }),
 		optional(i.TSA != nil, func() []byte { return Element(Tag(0), i.TSA) }),
 		optional(i.Extensions != nil, func() []byte { return Element(Tag(1), i.Extensions) }),
+		i.Tail,
 	)
 }
 
@@ -75,10 +77,12 @@ type Signer struct {
 	Certificate *x509.Certificate
 	Issuer      []byte // DER of the Name in the identifier
 	Serial      *big.Int
+	KeyID       []byte // if not nil, the identifier is this instead
 	Hash        crypto.Hash
 	PSS         bool
 	Algorithm   []byte   // DER of the signature's AlgorithmIdentifier
 	Attributes  [][]byte // DER, signed; nil signs the content itself
+	Unsorted    bool     // they stand in the reverse of DER's order, which is also what is signed
 	Unsigned    []byte   // DER of one or more attributes; nil leaves them out
 	Tail        []byte   // after the last field
 }
@@ -106,7 +110,11 @@ func (s Signer) der(content []byte) ([]byte, error) {
 	signed := content
 	var attributes []byte
 	if s.Attributes != nil {
-		set := bytes.Join(sorted(s.Attributes), nil)
+		list := sorted(s.Attributes)
+		if s.Unsorted {
+			slices.Reverse(list)
+		}
+		set := bytes.Join(list, nil)
 		signed, attributes = Element(cbasn1.SET, set), Element(Tag(0), set)
 	}
 	var opts crypto.SignerOpts = s.Hash
@@ -117,9 +125,13 @@ func (s Signer) der(content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing a time-stamp token: %w", err)
 	}
+	identifier := Sequence(s.Issuer, Integer(s.Serial))
+	if s.KeyID != nil {
+		identifier = Element(cbasn1.Tag(0).ContextSpecific(), s.KeyID)
+	}
 	return Sequence(
 		Integer(big.NewInt(s.Version)),
-		Sequence(s.Issuer, Integer(s.Serial)),
+		identifier,
 		HashAlgorithm(s.Hash),
 		attributes,
 		s.Algorithm,
@@ -140,6 +152,8 @@ type Token struct {
 	Lists        []byte // DER of revocation lists; nil leaves them out
 	Signers      []Signer
 	Tail         []byte // after the signers
+	ContentTail  []byte // after the content, beside it
+	OuterTail    []byte // after the SignedData, beside it
 }
 
 // New is a token as it should be.
@@ -160,15 +174,16 @@ func (t Token) DER() ([]byte, error) {
 		}
 		signers = append(signers, der...)
 	}
-	return Sequence(OID(t.Type), Element(Tag(0), Sequence(
+	signed := Sequence(
 		Integer(big.NewInt(t.Version)),
 		Element(cbasn1.SET, t.Digests),
-		Sequence(OID(t.ContentType), Element(Tag(0), OctetString(t.Content))),
+		Sequence(OID(t.ContentType), Element(Tag(0), OctetString(t.Content)), t.ContentTail),
 		optional(t.Certificates != nil, func() []byte { return Element(Tag(0), bytes.Join(t.Certificates, nil)) }),
 		optional(t.Lists != nil, func() []byte { return Element(Tag(1), t.Lists) }),
 		Element(cbasn1.SET, signers),
 		t.Tail,
-	))), nil
+	)
+	return Sequence(OID(t.Type), Element(Tag(0), signed), t.OuterTail), nil
 }
 
 // Response wraps a token that was granted.
