@@ -100,16 +100,16 @@ func (s *anchorSource) addAnchors(ctx context.Context, b *evidence.Bundle, first
 // found to have been broken, and whenever, one of another stands between.
 func (s *anchorSource) above(ctx context.Context, found map[uint64]foundAnchor, last uint64) error {
 	at := last
-	for range 1 + renewals {
-		t, err := s.time(ctx, at)
+	for n := range 1 + renewals {
+		next, err := s.covering(ctx, at, n == 0)
 		if err != nil {
 			return err
 		}
-		if t.NotAfter == nil || t.NotAfter.AnchorIndex <= at {
-			return nil
+		if next <= at {
+			break
 		}
 		below := at
-		at = t.NotAfter.AnchorIndex
+		at = next
 		if err := s.round(ctx, found, at, func(_ uint64, a entry.Anchor) bool { return a.Size > below }); err != nil {
 			return err
 		}
@@ -132,6 +132,49 @@ func (s *anchorSource) above(ctx context.Context, found map[uint64]foundAnchor, 
 		}
 	}
 	return nil
+}
+
+// covering is the index of an anchor that covers a leaf, by the server's word; 0 if there is none. A server that wants to see several
+// authorities says nothing while one of them is missing: then, if it is worth the trouble, the first anchor above the leaf is searched.
+func (s *anchorSource) covering(ctx context.Context, leaf uint64, search bool) (uint64, error) {
+	t, err := s.time(ctx, leaf)
+	if err != nil {
+		return 0, err
+	}
+	if t.NotAfter != nil {
+		return t.NotAfter.AnchorIndex, nil
+	}
+	var above uint64 // the anchor that was found last
+	look := func(index uint64) (bool, error) {
+		t, err := s.time(ctx, index)
+		if err != nil || t.NotBefore == nil || t.NotBefore.AnchorIndex <= leaf {
+			return false, err
+		}
+		above = t.NotBefore.AnchorIndex
+		return true, nil
+	}
+	low, high := leaf+1, s.tree.Size()
+	for n := 0; search && low < high; n++ {
+		index := low + (high-low)/2
+		if n == 0 {
+			index = high // if nothing is there, nothing is below
+		}
+		yes, err := look(index)
+		switch {
+		case err != nil:
+			return 0, err
+		case yes:
+			high = index
+		case n == 0:
+			if yes, err = look(high - 1); err != nil || !yes { // the log may have no leaf of that index yet
+				return 0, err
+			}
+			high--
+		default:
+			low = index + 1
+		}
+	}
+	return above, nil
 }
 
 // round finds an anchor and, of every other authority, the nearest that may be kept: they are asked at the same time, and answer

@@ -92,10 +92,15 @@ func newStampedLog(t *testing.T, before, behind int) (l *stampedLog, b *evidence
 	l.Open(et.SessionID(1), "bot", r).CloseOnly()
 	last = uint64(len(l.Leaves)) - 1
 	stamp(behind)
-	b = l.Evidence(et.SessionID(1))
+	return l, l.unstamped(first, last), first, last
+}
+
+// unstamped is a bundle of the session without time stamps.
+func (l *stampedLog) unstamped(first, last uint64) *evidence.Bundle {
+	b := l.Evidence(et.SessionID(1))
 	b.Anchors, b.Public = nil, nil
 	b.Leaves = slices.DeleteFunc(b.Leaves, func(x evidence.Leaf) bool { return x.Index < first || x.Index > last })
-	return l, b, first, last
+	return b
 }
 
 func TestExport_timeStampsBoundTheSession(t *testing.T) {
@@ -145,6 +150,38 @@ func TestExport_whatRenewsGoesAlong(t *testing.T) {
 		marked.Compromised = marked.From.AddDate(0, 0, days)
 		if r := evidence.Verify(b, l.TrustPinning(2, &marked, l.two), evidence.Options{}); r.Exit != evidence.ExitVerified {
 			t.Errorf("broken after %d days: exit %d", days, r.Exit)
+		}
+	}
+}
+
+// TestExport_oneAuthorityIsAway: a server that waits for the second says nothing of the first, which somebody else may be content with.
+func TestExport_oneAuthorityIsAway(t *testing.T) {
+	for _, more := range []int{0, 1, 40} {
+		l, _, first, last := newStampedLog(t, 1, 0)
+		for n := range 1 + more {
+			l.Anchor(l.one.From.Add(time.Duration(5+n)*time.Hour), l.one)
+			l.Say(entry.TypeConfig, entry.Config{Digest: entry.Hash{1}})
+		}
+		b, s := l.unstamped(first, last), l.at(t)
+		s.time = func(ctx context.Context, index uint64) (wire.Time, error) {
+			t, err := l.time(ctx, index)
+			if index >= uint64(len(l.Leaves)) {
+				t = wire.Time{}
+			}
+			if index >= last {
+				t.NotAfter = nil
+			}
+			return t, err
+		}
+		if err := s.addAnchors(t.Context(), b, first, last); err != nil {
+			t.Fatal(err)
+		}
+		if r := evidence.Verify(b, l.Trust, evidence.Options{}); r.Exit != evidence.ExitPolicy || len(r.Sessions[0].Time.Authorities) != 1 {
+			t.Errorf("%d more: exit %d, %s", more, r.Exit, r.JSON())
+		}
+		r := evidence.Verify(b, l.TrustPinning(1, l.one), evidence.Options{})
+		if r.Exit != evidence.ExitVerified || r.Sessions[0].Time.NotAfter.Time != "2006-01-01T05:00:01Z" {
+			t.Errorf("%d more: exit %d, %+v", more, r.Exit, r.Sessions[0].Time.NotAfter)
 		}
 	}
 }
