@@ -39,7 +39,7 @@ const (
 	askTimeout = time.Minute      // of one authority, for the token and what goes with it
 	firstRetry = 5 * time.Second  // doubled with each failure
 	maxRetry   = 10 * time.Minute // or Config.Every, if that is less
-	lookEvery  = 5 * time.Second  // how often it is looked whether a round is due, also if nothing is published
+	lookEvery  = time.Second      // how often it is looked whether a round is due, also if nothing is published
 	alertEvery = 10 * time.Minute // between alerts about an authority
 )
 

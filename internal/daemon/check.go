@@ -40,6 +40,7 @@ func (c *Config) Check() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.checkWitnesses()...)
+	errs = append(errs, c.checkAuthorities()...)
 	errs = append(errs, c.checkListeners()...)
 	errs = append(errs, c.checkNumbers()...)
 	return errors.Join(errs...)
@@ -107,7 +108,7 @@ func (c *Config) checkNumbers() (errs []error) {
 		"limits.burst": c.Limits.Burst > 0, "limits.sessions": c.Limits.Sessions > 0,
 		"health.checkpoint_factor": c.Health.CheckpointFactor > 0, "health.index_lag": c.Health.IndexLag > 0,
 		"log.queue_bytes": c.Log.QueueBytes > 0, "limits.max_body": c.Limits.MaxBody > 0, "shutdown": c.Shutdown > 0,
-		"log.checkpoint_interval": c.Log.CheckpointInterval > 0,
+		"log.checkpoint_interval": c.Log.CheckpointInterval > 0, "anchors.every": c.Anchors.Every > 0,
 	}
 	for _, name := range sortedKeys(positive) {
 		if !positive[name] {

@@ -21,6 +21,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/stenolog/steno/anchoring"
 	"github.com/stenolog/steno/api"
 	"github.com/stenolog/steno/internal/yamlconf"
 	"github.com/stenolog/steno/log"
@@ -40,22 +41,24 @@ const (
 
 // Config is a server's configuration, as its YAML file has it. The tag doc says what docs/configuration.md says.
 type Config struct {
-	Origin     string      `yaml:"origin" doc:"name of the log: first line of its checkpoints and name of its key"`
-	Dir        string      `yaml:"dir" doc:"directory of the log"`
-	Guard      string      `yaml:"guard" doc:"file of the guard; never inside dir, best on another disk"`
-	Trust      string      `yaml:"trust" doc:"file of the keys that verifiers of this log pin (docs/spec/trust.md)"`
-	Succeeds   string      `yaml:"succeeds" doc:"file with the last known checkpoint of the log that this one succeeds"`
-	Keys       Keys        `yaml:"keys"`
-	Witnesses  []Witness   `yaml:"witnesses" doc:"where the witnesses of the trust file's policy are asked; absent: where the policy says"`
-	Managed    *Managed    `yaml:"managed" doc:"absent: no managed recording"`
-	Principals []Principal `yaml:"principals" doc:"who may do what"`
-	Listen     Listen      `yaml:"listen"`
-	Log        LogConfig   `yaml:"log"`
-	Limits     Limits      `yaml:"limits"`
-	Disk       Disk        `yaml:"disk"`
-	Health     Health      `yaml:"health"`
-	Logging    Logging     `yaml:"logging"`
-	Shutdown   Duration    `yaml:"shutdown" doc:"time for requests in flight when the server ends"`
+	Origin      string      `yaml:"origin" doc:"name of the log: first line of its checkpoints and name of its key"`
+	Dir         string      `yaml:"dir" doc:"directory of the log"`
+	Guard       string      `yaml:"guard" doc:"file of the guard; never inside dir, best on another disk"`
+	Trust       string      `yaml:"trust" doc:"file of the keys that verifiers of this log pin (docs/spec/trust.md)"`
+	Succeeds    string      `yaml:"succeeds" doc:"file with the last known checkpoint of the log that this one succeeds"`
+	Keys        Keys        `yaml:"keys"`
+	Witnesses   []Witness   `yaml:"witnesses" doc:"where the witnesses of the trust file's policy are asked; absent: where the policy says"`
+	Authorities []Authority `yaml:"authorities" doc:"time-stamp authorities (RFC 3161) that stamp the log's checkpoints; absent: none"`
+	Anchors     Anchors     `yaml:"anchors"`
+	Managed     *Managed    `yaml:"managed" doc:"absent: no managed recording"`
+	Principals  []Principal `yaml:"principals" doc:"who may do what"`
+	Listen      Listen      `yaml:"listen"`
+	Log         LogConfig   `yaml:"log"`
+	Limits      Limits      `yaml:"limits"`
+	Disk        Disk        `yaml:"disk"`
+	Health      Health      `yaml:"health"`
+	Logging     Logging     `yaml:"logging"`
+	Shutdown    Duration    `yaml:"shutdown" doc:"time for requests in flight when the server ends"`
 }
 
 // Keys are files with secret keys, which nobody but the server's user can read.
@@ -98,6 +101,26 @@ type Witness struct {
 	URL  string `yaml:"url" doc:"its submission prefix, and monitoring prefix; absent: the policy's"`
 	CA   string `yaml:"ca" doc:"PEM file of the authorities that its certificate may be of; absent: the system's"`
 	TLS  TLS    `yaml:"tls" doc:"certificate that is shown to it; absent: none"`
+}
+
+// Authority is a time-stamp authority: where it is asked, and what is believed of its answer.
+type Authority struct {
+	Name            string   `yaml:"name" doc:"its name in the trust file, and in the log; an id"`
+	URL             string   `yaml:"url" doc:"where it is asked"`
+	Authorization   string   `yaml:"authorization" doc:"file with the value of the Authorization header that it wants (Basic …, Bearer …), which nobody but the server's user can read; absent: none"`
+	CA              string   `yaml:"ca" doc:"PEM file of the authorities that its TLS certificate may be of; absent: the system's"`
+	TLS             TLS      `yaml:"tls" doc:"certificate that is shown to it; absent: none"`
+	Certificates    Files    `yaml:"certificates" doc:"PEM file, or a list of them, of the certificates by which its chains end; absent: those of the trust file"`
+	Policies        []string `yaml:"policies" doc:"identifiers of the policies that its tokens may be made under, if the trust file does not name it; absent: any"`
+	Accuracy        Duration `yaml:"accuracy" doc:"the most that its tokens may claim, if the trust file does not name it"`
+	Chain           Files    `yaml:"chain" doc:"PEM files of certificates that its tokens lack, those above the signer's"`
+	PolicyDocument  string   `yaml:"policy_document" doc:"file with the policy that its tokens are made under, which is kept with them"`
+	RevocationHosts []string `yaml:"revocation_hosts" doc:"HOST or HOST:PORT where its certificates may send the server for revocation data, beside that of url"`
+}
+
+// Anchors says when the log is time-stamped.
+type Anchors struct {
+	Every Duration `yaml:"every" doc:"time between rounds; a break-glass session that ends does not wait for it"`
 }
 
 // Managed makes the server record for clients that do not sign themselves.
@@ -186,7 +209,8 @@ type Logging struct {
 // Default is a configuration with every default, and nothing else.
 func Default() Config {
 	return Config{
-		Log: LogConfig{Duration(log.DefaultInterval), log.DefaultQueue, log.DefaultQueueBytes},
+		Anchors: Anchors{Duration(anchoring.DefaultEvery)},
+		Log:     LogConfig{Duration(log.DefaultInterval), log.DefaultQueue, log.DefaultQueueBytes},
 		Limits: Limits{
 			MaxBody: api.DefaultMaxBody, InFlight: api.DefaultInFlight, Connections: api.DefaultConnections,
 			Rate: api.DefaultRate, Burst: api.DefaultBurst, HeaderTimeout: Duration(api.DefaultHeaderTimeout),
@@ -234,6 +258,15 @@ func (c *Config) resolve(base string) {
 	for i := range c.Witnesses {
 		w := &c.Witnesses[i]
 		paths = append(paths, &w.CA, &w.TLS.Certificate, &w.TLS.Key)
+	}
+	for i := range c.Authorities {
+		a := &c.Authorities[i]
+		paths = append(paths, &a.Authorization, &a.CA, &a.TLS.Certificate, &a.TLS.Key, &a.PolicyDocument)
+		for _, list := range []Files{a.Certificates, a.Chain} {
+			for j := range list {
+				paths = append(paths, &list[j])
+			}
+		}
 	}
 	if c.Managed != nil {
 		paths = append(paths, &c.Managed.Key, &c.Managed.Enrolment, &c.Managed.Secret)

@@ -82,7 +82,11 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	alarms := newAlarms(opts.Logger)
 	o := observers{opts.Logger, registry, opts.Free, alarms.raise}
-	l, tree, err := openLog(ctx, c, k, o, down)
+	anchors, err := newAnchoring(c, k, o)
+	if err != nil {
+		return nil, err
+	}
+	l, tree, err := openLog(ctx, c, k, o, stampers(anchors), down)
 	if err != nil {
 		return nil, err
 	}
@@ -99,16 +103,23 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 	if err := noteConfig(ctx, c, k.trust, rec); err != nil {
 		return nil, err
 	}
+	if anchors != nil {
+		down.addPlain("the anchors", anchors.Start(l, rec, v.blobs))
+	}
 	tokens, err := c.tokens()
 	if err != nil {
 		return nil, err
 	}
-	a, err := api.New(api.Config{
+	ac := api.Config{
 		Recording: rec, Log: l, Tree: tree, Index: v.index, Keyring: v.keyring, Blobs: v.blobs, Tokens: tokens,
-		Witnessed: k.trust.NeedsWitnesses(),
-		Health:    newProbe(c, l, rec, k.trust.NeedsWitnesses()).health, Gatherer: registry, Limits: c.apiLimits(),
+		Witnessed: k.trust.NeedsWitnesses(), Cosigned: cosigned(k.trust),
+		Health: newProbe(c, l, rec, anchors, k.trust.NeedsWitnesses()).health, Gatherer: registry, Limits: c.apiLimits(),
 		OpsAnonymous: c.Listen.Ops.Anonymous, Logger: opts.Logger, Registerer: registry,
-	})
+	}
+	if anchors != nil {
+		ac.Anchoring = anchors
+	}
+	a, err := api.New(ac)
 	if err != nil {
 		return nil, err
 	}

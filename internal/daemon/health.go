@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stenolog/steno/anchoring"
 	"github.com/stenolog/steno/api"
 	"github.com/stenolog/steno/log"
 	"github.com/stenolog/steno/storage/sqlite"
@@ -25,15 +26,16 @@ type probe struct {
 	c       Config
 	log     *log.Log
 	indexed interface{ Indexed() uint64 }
-	quorum  bool // policy demands one
+	anchors *anchoring.Anchoring // nil if there are no authorities
+	quorum  bool                 // policy demands one
 
 	mu      sync.Mutex
 	asked   time.Time
 	guardOK error
 }
 
-func newProbe(c Config, l *log.Log, indexed interface{ Indexed() uint64 }, quorum bool) *probe {
-	return &probe{c: c, log: l, indexed: indexed, quorum: quorum}
+func newProbe(c Config, l *log.Log, indexed interface{ Indexed() uint64 }, anchors *anchoring.Anchoring, quorum bool) *probe {
+	return &probe{c: c, log: l, indexed: indexed, anchors: anchors, quorum: quorum}
 }
 
 func (p *probe) health(ctx context.Context) api.Health {
@@ -54,7 +56,7 @@ func (p *probe) health(ctx context.Context) api.Health {
 			h.Published, h.Size, h.Unpublished.Round(time.Millisecond), limit),
 		check("index", lag <= p.c.Health.IndexLag, false, "%d entries behind, at most %d", lag, p.c.Health.IndexLag),
 	}
-	return api.Health{Checks: append(checks, p.witnesses(h)...)}
+	return api.Health{Checks: append(append(checks, p.witnesses(h)...), authorityChecks(p.anchors)...)}
 }
 
 // witnesses says which are missing and since when, by their names. One that is missing is no failure as long as there is a

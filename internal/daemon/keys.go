@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stenolog/steno/anchoring"
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/internal/durable"
@@ -90,13 +91,14 @@ func readSigner(path string) (note.Signer, error) {
 
 // keys are a log's keys, which fit the trust file.
 type keys struct {
-	trust     *trust.Trust
-	log       []note.Signer
-	peers     peers
-	stamper   *entry.Stamper
-	system    note.Signer
-	systemKey string
-	managed   *recording.ManagedConfig
+	trust       *trust.Trust
+	log         []note.Signer
+	peers       peers
+	authorities []anchoring.Authority
+	stamper     *entry.Stamper
+	system      note.Signer
+	systemKey   string
+	managed     *recording.ManagedConfig
 }
 
 func loadTrust(c Config) (*trust.Trust, error) {
@@ -124,6 +126,9 @@ func loadKeys(c Config) (*keys, error) {
 		return nil, err
 	}
 	if k.peers, err = newPeers(c, k.trust); err != nil {
+		return nil, err
+	}
+	if k.authorities, err = newAuthorities(c, k.trust); err != nil {
 		return nil, err
 	}
 	text, err := secretfile.Read(c.Keys.Received)

@@ -8,5 +8,6 @@ func Reference() string {
 	d.Managed = new(Managed)
 	d.Principals = []Principal{{}}
 	d.Witnesses = []Witness{{}}
+	d.Authorities = []Authority{{Accuracy: Duration(DefaultAccuracy)}}
 	return yamlconf.Reference(d)
 }

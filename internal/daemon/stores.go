@@ -136,7 +136,7 @@ func logVerifiers(t *trust.Trust) (all []note.Verifier) {
 }
 
 // openLog opens guard, archive and tree, checks the one against the others before a sequencer exists, and opens the log.
-func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers) (*log.Log, *posix.Tree, error) {
+func openLog(ctx context.Context, c Config, k *keys, o observers, stampers []log.Stamper, down *closers) (*log.Log, *posix.Tree, error) {
 	if !c.exists() {
 		return nil, nil, &NoLogError{c.Dir}
 	}
@@ -155,7 +155,7 @@ func openLog(ctx context.Context, c Config, k *keys, o observers, down *closers)
 	down.addPlain("the archive", archive.Close)
 	lc := log.Config{
 		Origin: c.Origin, Signers: k.log, Verifiers: logVerifiers(k.trust),
-		Cosigners: k.peers.cosigners(), Quorum: k.trust.Quorum, Binds: k.trust.Binds, Alarm: o.alarm,
+		Cosigners: k.peers.cosigners(), Stampers: stampers, Quorum: k.trust.Quorum, Binds: k.trust.Binds, Alarm: o.alarm,
 		Elsewhere: func(ctx context.Context) ([][]byte, bool) { return k.peers.elsewhere(ctx, o.logger) },
 		Tree:      lookAtTree{c.treeDir()}, Guard: guard, Archive: archive,
 		Interval: time.Duration(c.Log.CheckpointInterval), Queue: c.Log.Queue, QueueBytes: int(c.Log.QueueBytes),
