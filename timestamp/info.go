@@ -176,7 +176,8 @@ func readGenTime(s string) (time.Time, error) {
 		return time.Time{}, refuse(ReasonGenTime, "%q has a malformed fraction", s)
 	}
 	t, err := time.Parse(genTimeLayout, whole)
-	if err != nil || t.Format(genTimeLayout) != whole {
+	// The zero time would have crypto/x509 ask the wall clock.
+	if err != nil || t.IsZero() || t.Format(genTimeLayout) != whole {
 		return time.Time{}, refuse(ReasonGenTime, "%q is no time", s)
 	}
 	var nanos time.Duration

@@ -25,7 +25,7 @@ const (
 	ChainFile = "authority.pem"
 )
 
-const rsaBits = 3072
+const rsaBits = 2048
 
 // Kinds of keys.
 const (

@@ -88,6 +88,7 @@ func wrongInfo(m *Maker) []Bad {
 		genTime("genTime with a fraction of zero", "20261124120000.0Z"),
 		genTime("genTime with a fraction that ends in zero", "20261124120000.10Z"),
 		genTime("genTime with a comma", "20261124120000,1Z"),
+		genTime("genTime of the year 1", "00010101000000Z"),
 		genTime("genTime on 31 November", "20261131120000Z"),
 		accuracy("accuracy beyond the cap", timestamp.ReasonAccuracyCap, number(61)),
 		accuracy("accuracy below zero", timestamp.ReasonAccuracy, number(-1)),
