@@ -34,10 +34,19 @@ function append(e, children) {
   }
 }
 
+// Words that are written from right to left. Each run stands by itself, so that numbers beside it keep their order.
+const rightToLeft = /([\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]+(?: [\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]+)*)/u;
+
+function isolated(text) {
+  const e = document.createElement('bdi');
+  e.textContent = text;
+  return e;
+}
+
 /** pieces are nodes that show a binary string. After a line feed that was written out stands a real one. */
 function pieces(s) {
   return visible(s).flatMap((p) => {
-    if (p.text !== undefined) return [document.createTextNode(p.text)];
+    if (p.text !== undefined) return p.text.split(rightToLeft).map((part, i) => (i % 2 === 1 ? isolated(part) : document.createTextNode(part)));
     const e = document.createElement('span');
     e.className = 'escape';
     e.textContent = p.escape;
@@ -64,7 +73,7 @@ function showZone() {
   }
   for (const t of document.querySelectorAll('time')) {
     const d = new Date(cut(t.getAttribute('datetime'), '.')[0].replace(/Z?$/, 'Z'));
-    t.lastChild.textContent = format === null ? '' : format.format(d).replace('GMT', 'UTC');
+    t.lastChild.textContent = format === null ? '' : `(${format.format(d).replace('GMT', 'UTC')})`;
   }
   byID('zone-note').textContent = format === null ? '' : ` and in ${zone}`;
 }
@@ -250,7 +259,7 @@ function timelineOf(v, s) {
   };
   grow();
   return [el('h3', null, 'Timeline'), el('table.timeline', null,
-    el('thead', null, el('tr', null, el('th', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'), el('th', null, 'badge'))), body), more];
+    el('thead', null, el('tr', null, el('th', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'))), body), more];
 }
 
 function rowOf(x, lanes) {
@@ -258,9 +267,8 @@ function rowOf(x, lanes) {
   return el('tr', { 'data-badge': x.badge, 'data-index': String(x.index) },
     el('td.when', null, at(x.received)), lanes.map((t) => el(t === x.track ? 'td.lane.here' : 'td.lane', null, t === x.track && el('span.dot', { title: t }))),
     el('td.what', null,
-      el('p', null, el('strong', null, x.type), el('span.where', null, ` ${x.track}/${x.seq}, log index ${x.index}`), x.repeat && ' (repeated word for word: counts once)'),
-      facts.length > 0 && el('p.facts', null, facts), x.payloads.map(payloadOf), exact(x)),
-    el('td.how', null, badge(x.badge)));
+      el('p', null, badge(x.badge), ' ', el('strong', null, x.type), el('span.where', null, ` ${x.track}/${x.seq}, log index ${x.index}`), x.repeat && ' (repeated word for word: counts once)'),
+      facts.length > 0 && el('p.facts', null, facts), x.payloads.map(payloadOf), exact(x)));
 }
 
 function payloadOf(p) {

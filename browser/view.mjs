@@ -48,7 +48,8 @@ export const meaning = (verdict) => ({
   interrupted: 'closed, with gaps that are named below',
   abandoned: 'never closed: the log stopped hearing from its recorder',
   open: 'not closed in this file: what came after is not known',
-})[verdict] ?? 'something of it failed to verify, or rests on a compromised key alone: nothing said of it below is proven';
+})[verdict] ?? 'something of it failed to verify, or rests on a compromised key alone: nothing is proven of the session. '
+    + 'An event that is marked verified below holds by itself, and no more';
 
 /** worth says what a signature by the holder of a track's key is worth. */
 export const worth = (t) => ({

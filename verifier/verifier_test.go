@@ -18,6 +18,10 @@ func TestThePageIsMadeOfItsSources(t *testing.T) {
 	if !bytes.Equal(built, verifier.Page()) {
 		t.Fatalf("verifier.html is not what its sources make: run «go generate ./verifier»")
 	}
+	news, err := os.ReadFile("../NEWS.md")
+	if err != nil || !strings.Contains(string(news), "verifier.html sha256 "+verifier.Digest()) {
+		t.Errorf("NEWS.md does not say the page's digest: run «go generate ./verifier» (%v)", err)
+	}
 	again, err := verifier.Build(os.DirFS(".."))
 	if err != nil || !bytes.Equal(built, again) {
 		t.Fatalf("a second build gives other bytes: %v", err)

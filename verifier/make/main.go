@@ -1,11 +1,18 @@
-// Command make writes verifier.html anew, in the directory verifier, where "go generate" runs it.
+// Command make writes verifier.html anew, and its digest into NEWS.md. "go generate" runs it in the directory verifier.
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"os"
 
 	"github.com/stenolog/steno/verifier"
+)
+
+const (
+	pageFile = "verifier.html"
+	newsFile = "../NEWS.md"
 )
 
 func main() {
@@ -20,8 +27,22 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("verifier.html", page, 0o644); err != nil {
+	if err := os.WriteFile(pageFile, page, 0o644); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
+	}
+	news, err := os.ReadFile(newsFile)
+	if err != nil {
+		return fmt.Errorf("reading the news: %w", err)
+	}
+	// What is not released yet stands first; digests of releases stay as they are.
+	word := []byte("`verifier.html sha256 ")
+	at := bytes.Index(news, word) + len(word)
+	if at < len(word) || at+64 > len(news) {
+		return fmt.Errorf("%s says no digest of the page", newsFile)
+	}
+	copy(news[at:], fmt.Sprintf("%x", sha256.Sum256(page)))
+	if err := os.WriteFile(newsFile, news, 0o644); err != nil {
+		return fmt.Errorf("writing the news: %w", err)
 	}
 	return nil
 }
