@@ -61,7 +61,9 @@ func (v *verification) anchors(r *Report) {
 			v.succeed(s, v.stamped[:i])
 		}
 	}
-	slices.Reverse(v.stamped)
+	slices.SortStableFunc(v.stamped, func(a, b *stamped) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(*a.where.Event, *b.where.Event))
+	})
 	for _, s := range v.stamped {
 		if s.Counts {
 			v.passed[CheckAnchors]++

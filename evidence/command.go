@@ -106,7 +106,7 @@ Verifies an evidence bundle against the keys that a trust file pins. No network 
 
 exit codes: 0 verified, 1 a cryptographic or structural failure, 2 nothing to judge (usage, missing file,
 unreadable trust file), 3 every signature holds but not what was demanded (by the trust file, a quorum of
-witnesses; by you, holders), 4 sound but incomplete
+witnesses or time-stamp authorities; by you, holders), 4 sound but incomplete
 `
 
 // Main is steno-verify: it reads arguments, verifies, and returns the exit code.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
@@ -52,6 +53,10 @@ func FuzzReadIsTheInverseOfWrite(f *testing.F) {
 	main := l.Open(SessionID(1), "bot", r)
 	main.Add(Intent("a", "t", 1))
 	f.Add(write(f, l.Evidence(SessionID(1))))
+	stamped := newTimed(f, Options{})
+	stamped.TokensAside = true
+	stamped.Anchor(rounds[2].Add(time.Hour), stamped.one)
+	f.Add(write(f, stamped.bundle()))
 	f.Add([]byte("PK\x03\x04"))
 	f.Add(write(f, &evidence.Bundle{Origin: "a", Sessions: []string{SessionID(1)}}))
 	f.Fuzz(func(t *testing.T, file []byte) {
@@ -78,6 +83,8 @@ func FuzzBundleContents(f *testing.F) {
 	f.Fuzz(func(t *testing.T, index uint64, leaf, checkpoint []byte, slot string, disclosure []byte) {
 		b := &evidence.Bundle{Origin: origin, Sessions: []string{SessionID(1)}, Checkpoint: checkpoint,
 			Leaves:    []evidence.Leaf{{Index: index, Bytes: leaf}},
+			Anchors:   []evidence.Anchor{{Index: index, Note: checkpoint}},
+			Public:    []evidence.Blob{evidence.BlobOf(disclosure)},
 			Disclosed: []evidence.Disclosed{{Index: index, Slot: slot, Load: func() ([]byte, error) { return disclosure, nil }}}}
 		if r := evidence.Verify(b, l.Trust, evidence.Options{}); r.Exit == evidence.ExitVerified {
 			t.Fatalf("verified: %s", r.JSON())
