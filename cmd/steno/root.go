@@ -100,7 +100,7 @@ Begin with "steno up": it makes and runs a complete local deployment, and says w
 	})
 	root.AddCommand(
 		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
-		newTSA(),
+		newTSA(), newAnchor(),
 		witnessd.Command("witness"),
 		newVersion(),
 	)

@@ -107,10 +107,13 @@ func (s *server) anchors() (all []anchorAt) {
 	return all
 }
 
-// await waits until the log has so many anchors.
+// await waits until the log has so many anchors, and serves them: the disk is a moment ahead of that.
 func (s *server) await(n int) []anchorAt {
 	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("%d anchors", n), func() bool { return len(s.anchors()) >= n })
+	eventually(s.t, fmt.Sprintf("%d anchors", n), func() bool {
+		all := s.anchors()
+		return len(all) >= n && s.get(s.addrs.Audit, fmt.Sprintf("/v1/entries/%d/time", all[len(all)-1].index), "examiner").StatusCode == 200
+	})
 	return s.anchors()
 }
 
