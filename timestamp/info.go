@@ -91,6 +91,10 @@ func (t *tstInfo) readRest(seq *cryptobyte.String) error {
 	if hasTSA {
 		t.tsa = tsa
 	}
+	// SPEC: RFC 5280 4.1: Extensions ::= SEQUENCE SIZE (1..MAX) OF Extension.
+	if hasExtensions && extensions.Empty() {
+		return refuse(ReasonNotDER, "the TSTInfo has an empty list of extensions")
+	}
 	if !seq.Empty() {
 		return refuse(ReasonTrailingBytes, "%d bytes in the TSTInfo follow its last field", len(*seq))
 	}
