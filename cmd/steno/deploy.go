@@ -19,6 +19,7 @@ import (
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/internal/daemon"
 	"github.com/stenolog/steno/internal/durable"
+	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/trust"
 )
 
@@ -52,6 +53,8 @@ log/, guard/           the log, and the guard against restoring   on disks of th
                        an old copy of it
 trust                  the keys that verifiers pin                public: hand it out, and compare its digest
 witness-1/ to -3/      cosign checkpoints; two of three must      NOT on this machine: each with another organisation
+local-tsa/             stamps checkpoints with the time: for          NOT yours: two or more authorities that others run
+                       development, no external authority
 compliance/            signs updates of the trust file            NOT on this machine: with compliance
 enroller/              signs enrolments of recorders              NOT on this machine: with compliance or the identity team
 vault/                 opens what is sealed                       NOT on this machine: with the auditors
@@ -227,9 +230,10 @@ func (d *deployment) write() error {
 	d.put("compliance/README.txt", complianceReadme)
 	compliance := d.noteKey(complianceKey, localCompliance)
 	names, vkeys := d.witnesses(logKey)
+	tsa := d.authority()
 	d.trust(trust.Config{
 		Version: 1, Threshold: 1, Signers: []string{compliance}, Received: []string{received}, System: []string{system},
-		Enrollers: []string{enroller}, Operators: operatorsOf(names), Policy: policyOf(logKey, names, vkeys),
+		Enrollers: []string{enroller}, Operators: operatorsOf(names), Authorities: []timestamp.Authority{tsa}, Policy: policyOf(logKey, names, vkeys),
 	})
 	principals := []daemon.Principal{
 		{Name: "local/recorder", Roles: []string{"recorder"}, TokenSHA256: []string{d.token(recorderToken, access.Recorder)}},
@@ -256,11 +260,16 @@ func (d *deployment) trust(c trust.Config) {
 	}
 }
 
-// serverPorts is how many ports the server takes: ingest, public, audit, ops. The witnesses' follow.
-const serverPorts = 4
+// serverPorts is how many ports the server takes: ingest, public, audit, ops. The witnesses' follow, and that of the development
+// authority is the last.
+const (
+	serverPorts = 4
+	tsaPort     = serverPorts + localWitnesses // in addresses
+)
 
-// addresses are consecutive ports, or any that are free for port 0: those of the listeners, then those of the witnesses.
-func addresses(port int) (a [serverPorts + localWitnesses]string) {
+// addresses are consecutive ports, or any that are free for port 0: those of the listeners, then those of the witnesses, then that of
+// the development authority.
+func addresses(port int) (a [serverPorts + localWitnesses + 1]string) {
 	for i := range a {
 		p := port
 		if port != 0 {

@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/internal/durable"
+	"github.com/stenolog/steno/timestamp"
+	"github.com/stenolog/steno/timestamp/authority"
 	"github.com/stenolog/steno/trust"
 	"github.com/stenolog/steno/witness"
 )
@@ -36,7 +39,7 @@ logging:
 // witnesses makes the local witnesses, each of which knows the log from the start, and returns names and verifier keys.
 func (d *deployment) witnesses(logKey string) (names, vkeys []string) {
 	all := addresses(d.port)
-	for i, address := range all[serverPorts:] {
+	for i, address := range all[serverPorts:tsaPort] {
 		name := witnessName(i + 1)
 		skey, vkey, err := checkpoint.GenerateKey(checkpoint.CosignatureEd25519, "local/"+name)
 		if d.err == nil {
@@ -59,6 +62,28 @@ func (d *deployment) witnesses(logKey string) (names, vkeys []string) {
 		names, vkeys = append(names, name), append(vkeys, vkey)
 	}
 	return names, vkeys
+}
+
+// localTSA is the development authority of a deployment, in the trust file and in a directory of this name.
+const localTSA = "local-tsa"
+
+const tsaReadme = `A time-stamp authority for development. Its clock and key are yours, so its word proves nothing to others. In earnest there are two
+or more, each somebody else's, under a policy that a court knows: docs/configuration.md, authorities.
+`
+
+// authority makes the development authority, and returns how the trust file pins it.
+func (d *deployment) authority() (pinned timestamp.Authority) {
+	if d.err != nil {
+		return pinned
+	}
+	day := d.now.UTC().Truncate(24 * time.Hour)
+	var m authority.Material
+	if m, d.err = authority.Make(localTSA, authority.ECDSA, day, day.AddDate(tsaYears, 0, 0)); d.err != nil {
+		return pinned
+	}
+	d.err = m.Write(d.path(localTSA))
+	d.put(localTSA+"/README.txt", tsaReadme)
+	return pinnedAuthority(localTSA, m)
 }
 
 // operatorsOf says that each witness has a master of its own, which in earnest is so.

@@ -22,6 +22,9 @@ witnesses:
   - name: {{.Name}}
     url: {{.URL}}
 {{- end}}
+authorities: # for development: no external authority
+  - name: {{.TSA}}
+    url: {{.TSAURL}}
 managed:
   key: stenod/managed.key
   enrolment: stenod/managed.enrolment
@@ -57,7 +60,7 @@ func (d *deployment) server(principals []daemon.Principal, recipients []string) 
 	}
 	a := addresses(d.port)
 	var ws []daemon.Witness
-	for i, address := range a[serverPorts:] {
+	for i, address := range a[serverPorts:tsaPort] {
 		ws = append(ws, daemon.Witness{Name: witnessName(i + 1), URL: "http://" + address})
 	}
 	var b strings.Builder
@@ -67,6 +70,8 @@ func (d *deployment) server(principals []daemon.Principal, recipients []string) 
 		Principals []daemon.Principal
 		Addresses  []string
 		Witnesses  []daemon.Witness
-	}{d.origin, recipients, principals, a[:serverPorts], ws})
+		TSA        string
+		TSAURL     string
+	}{d.origin, recipients, principals, a[:serverPorts], ws, localTSA, "http://" + a[tsaPort]})
 	d.put(serverFile, b.String())
 }

@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/timestamp/authority"
 )
 
@@ -74,9 +76,18 @@ The key of the certification authority that is made for it is thrown away.
 
 // authorityLine is how a trust file pins a development authority.
 func authorityLine(name string, m authority.Material) string {
+	a := pinnedAuthority(name, m)
+	return fmt.Sprintf("authority %s %s %s %d %s - %s", name, a.From.Format(time.DateOnly), a.Until.Format(time.DateOnly),
+		int(a.Accuracy/time.Second), strings.Join(a.Policies, ","), base64.StdEncoding.EncodeToString(a.Anchors[0]))
+}
+
+// pinnedAuthority is a development authority as a trust file pins it.
+func pinnedAuthority(name string, m authority.Material) timestamp.Authority {
 	anchor := m.Anchor()
-	return fmt.Sprintf("authority %s %s %s %d %s - %s", name, anchor.NotBefore.Format(time.DateOnly), anchor.NotAfter.Format(time.DateOnly),
-		int(authority.Accuracy/time.Second), authority.PolicyOID, base64.StdEncoding.EncodeToString(anchor.Raw))
+	return timestamp.Authority{
+		Name: name, Anchors: [][]byte{anchor.Raw}, From: anchor.NotBefore, Until: anchor.NotAfter,
+		Policies: []string{authority.PolicyOID}, Accuracy: authority.Accuracy,
+	}
 }
 
 func newTSAServe() *cobra.Command {
@@ -105,9 +116,7 @@ func newTSAServe() *cobra.Command {
 }
 
 func serveTSA(ctx context.Context, l net.Listener, h http.Handler, out, stderr io.Writer) error {
-	server := &http.Server{
-		Handler: h, ReadTimeout: tsaReadTimeout, WriteTimeout: tsaWriteTimeout, IdleTimeout: tsaIdleTimeout, MaxHeaderBytes: tsaMaxHeader,
-	}
+	server := tsaServer(h)
 	fmt.Fprintln(stderr, tsaWarning)
 	fmt.Fprintf(out, "Time stamps at http://%s. Stop with Ctrl-C.\n", l.Addr())
 	ended := make(chan error, 1)

@@ -17,7 +17,7 @@ import (
 	"github.com/stenolog/steno/log"
 )
 
-// defaultPort is that of ingest; public, audit, ops and the witnesses follow.
+// defaultPort is that of ingest; public, audit, ops, the witnesses and the development authority follow.
 const defaultPort = 7411
 
 func newUp() *cobra.Command {
@@ -31,10 +31,10 @@ enroller, a vault, the trust file, tokens, the witnesses and the log; later runs
 	}
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVar(&origin, "origin", "", "name of the log, on the first run (localhost/steno- and a random number)")
-	cmd.Flags().IntVar(&port, "port", defaultPort, "first of seven ports, for ingest, public, audit, ops and three witnesses; 0 for any that are free")
+	cmd.Flags().IntVar(&port, "port", defaultPort, "first of eight ports, for ingest, public, audit, ops, three witnesses and time stamps; 0 for any that are free")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if port < 0 || port > 65529 {
-			return usage("--port %d: 0, or up to 65529", port)
+		if port < 0 || port > 65528 {
+			return usage("--port %d: 0, or up to 65528", port)
 		}
 		if origin != "" {
 			if err := entry.CheckOrigin(origin); err != nil {
@@ -90,6 +90,11 @@ func (u up) run(ctx context.Context) (err error) {
 	if err != nil {
 		return withWayOut(err, u.dir)
 	}
+	stopTSA, err := u.startTSA(&cfg)
+	if err != nil {
+		return withWayOut(errors.Join(err, ws.stop()), u.dir)
+	}
+	defer stopTSA()
 	watching, unwatched := context.WithCancel(ctx)
 	defer func() { // after the server, whose last checkpoint needs them
 		unwatched()
