@@ -309,3 +309,32 @@ func TestOnDemand(t *testing.T) {
 		}
 	})
 }
+
+// A token that is earlier than one it covers would spoil every bundle with both: it waits until it is not. One of another day is
+// not recorded at all.
+func TestNoTokenContradictsAnother(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.peers[0].fast = 5 * time.Minute
+		w.record(false)
+		w.want("a", 1)
+		w.want("b", 1)
+		w.publish()
+		w.sleep(2 * time.Minute)
+		w.record(true)
+		w.want("a", 1, w.published)
+		w.want("b", 1)
+		if h := w.health("b"); h.Reason != "order" {
+			t.Errorf("health: %+v", h)
+		}
+		w.sleep(10 * time.Minute)
+		w.want("b", 1, w.published)
+		w.peers[0].mu.Lock()
+		w.peers[0].fast = -24 * time.Hour
+		w.peers[0].mu.Unlock()
+		w.sleep(time.Hour)
+		w.record(false)
+		if h := w.health("a"); h.Reason != "clock" || len(w.anchored("a")) != 2 {
+			t.Errorf("health: %+v, anchored %v", h, w.anchored("a"))
+		}
+	})
+}

@@ -156,6 +156,9 @@ func (a *Anchoring) anchor(ctx context.Context, x *authority, r round) (t timest
 	if t, err = timestamp.Verify(der, digest, x.Pinned); err != nil {
 		return t, at, err
 	}
+	if err := a.inOrder(ctx, t, r.size); err != nil {
+		return t, at, err
+	}
 	if len(longTerm) > maxLongTerm-1 {
 		a.c.Logger.Warn("an authority has more long-term data than an anchor event names", "authority", x.Pinned.Name, "blobs", len(longTerm))
 		longTerm = longTerm[:maxLongTerm-1]
@@ -186,7 +189,27 @@ func (a *Anchoring) anchor(ctx context.Context, x *authority, r round) (t timest
 	if at, err = a.recording.Anchor(ctx, v); err != nil {
 		return t, at, &failure{"not-recorded", err}
 	}
+	a.tokens.put(t.SHA256, t)
 	return t, at, nil
+}
+
+// inOrder refuses a token that is earlier than one which its checkpoint covers. One of the two authorities is wrong, and both
+// tokens in one log would spoil whatever holds them, for good. The earlier is in the log; this one comes to fit as time passes.
+func (a *Anchoring) inOrder(ctx context.Context, t timestamp.Token, size uint64) error {
+	before, _ := a.recording.Around(size)
+	for _, x := range before {
+		earlier, err := a.token(ctx, x)
+		if skip, err := a.passOver(x, err); err != nil {
+			return &failure{"not-read", err}
+		} else if skip {
+			continue
+		}
+		if earlier.NotBefore().After(t.NotAfter()) {
+			return &failure{"order", fmt.Errorf("it says %s, and the anchor at %d, which it covers, %s by %s", t.Time.Format(time.RFC3339),
+				x.Index, earlier.Time.Format(time.RFC3339), x.Authority)}
+		}
+	}
+	return nil
 }
 
 // public makes a public blob, and adds how an event names it.

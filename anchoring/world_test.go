@@ -2,6 +2,7 @@ package anchoring_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -15,8 +16,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/stenolog/steno/anchoring"
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/recorder"
 	"github.com/stenolog/steno/recording"
 	"github.com/stenolog/steno/storage"
 	"github.com/stenolog/steno/timestamp"
@@ -52,7 +57,54 @@ func (b *book) Checkpoint() (uint64, []byte) {
 	return b.published, noteOf(b.published)
 }
 
-func (b *book) Leaf(context.Context, uint64) ([]byte, error) { return nil, errors.New("not here") }
+// Leaf returns the anchors' leaves: the others are nobody's business.
+func (b *book) Leaf(_ context.Context, index uint64) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.at, func(x recording.Anchored) bool { return x.Index == index })
+	if i < 0 {
+		return nil, errors.New("not an anchor")
+	}
+	return leafOf(b.events[i])
+}
+
+// leafOf is a leaf with an anchor, signed by keys that nobody asks for.
+func leafOf(v entry.Anchor) ([]byte, error) {
+	const origin = "log.example/test"
+	skey, _, err := note.GenerateKey(rand.Reader, origin+"/system")
+	if err != nil {
+		return nil, err
+	}
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		return nil, err
+	}
+	rkey, _, err := entry.GenerateReceivedKey(rand.Reader, origin)
+	if err != nil {
+		return nil, err
+	}
+	stamper, err := entry.NewStamper(rkey)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	track, err := recorder.New(recorder.Config{Origin: origin, Session: id.String(), Track: entry.SystemTrack, Signer: signer, Rand: rand.Reader})
+	if err != nil {
+		return nil, err
+	}
+	built, err := track.Build(recorder.Plain(entry.TypeSystemOpen, entry.SystemOpen{Version: "v", Key: "k"}), recorder.Plain(entry.TypeAnchor, v))
+	if err != nil {
+		return nil, err
+	}
+	e, err := entry.ParseSubmission(built[0].Submission)
+	if err != nil {
+		return nil, err
+	}
+	return stamper.Stamp(built[0].Submission, e, entry.TimeOf(time.Now())), nil
+}
 
 func (b *book) Anchor(_ context.Context, v entry.Anchor) (recording.Anchored, error) {
 	b.mu.Lock()
@@ -100,7 +152,20 @@ func (b *book) Renews(authority string, size uint64) (h entry.Hash, ok bool) {
 	return h, ok
 }
 
-func (b *book) Around(uint64) (before, after []recording.Anchored) { return nil, nil }
+func (b *book) Around(index uint64) (before, after []recording.Anchored) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := map[string]recording.Anchored{}
+	for _, x := range b.at {
+		if x.Index < index {
+			last[x.Authority] = x
+		}
+	}
+	for _, x := range last {
+		before = append(before, x)
+	}
+	return before, nil
+}
 
 func (b *book) Put(_ context.Context, s storage.Segment, blobs []storage.Blob) error {
 	if s.Class != "anchors" || !s.Day.Equal(s.Day.Truncate(24*time.Hour)) {
@@ -136,6 +201,7 @@ type peer struct {
 	mu     sync.Mutex
 	asked  []time.Time
 	fault  http.HandlerFunc // instead of it
+	fast   time.Duration    // its clock
 }
 
 func newPeer(t *testing.T, name string) *peer {
@@ -144,12 +210,18 @@ func newPeer(t *testing.T, name string) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := authority.New(authority.Config{Material: m})
+	p := &peer{name: name}
+	p.real, err = authority.New(authority.Config{Material: m, Now: func() time.Time {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return time.Now().Add(p.fast)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &peer{name: name, real: a, pinned: timestamp.Authority{Name: name, Anchors: [][]byte{m.Anchor().Raw},
-		From: time.Now().AddDate(-1, 0, 0), Until: time.Now().AddDate(1, 0, 0), Accuracy: authority.Accuracy}}
+	p.pinned = timestamp.Authority{Name: name, Anchors: [][]byte{m.Anchor().Raw},
+		From: time.Now().AddDate(-1, 0, 0), Until: time.Now().AddDate(1, 0, 0), Accuracy: authority.Accuracy}
+	return p
 }
 
 func (p *peer) set(fault http.HandlerFunc) {
@@ -194,8 +266,8 @@ func in(t *testing.T, f func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{book: &book{blobs: map[[32]byte][]byte{}}, t: t, peers: []*peer{newPeer(t, "a"), newPeer(t, "b")}}
 		w.start()
+		t.Cleanup(w.halt)
 		f(t, w)
-		w.halt()
 	})
 }
 
