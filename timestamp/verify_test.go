@@ -72,6 +72,26 @@ func TestGoodTokens(t *testing.T) {
 	}
 }
 
+func TestOptionalFields(t *testing.T) {
+	m := timestamptest.NewMaker(t)
+	token := m.WithInfo(func(i *tokens.Info) {
+		i.TSA, i.Nonce, i.Accuracy, i.GenTime = nil, nil, nil, "20261124120000.000000001Z"
+	})
+	got, err := timestamp.Verify(token, timestamptest.Digest(), m.Authority())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Accuracy != m.Authority().Accuracy || !got.Time.Equal(timestamptest.At().Add(time.Nanosecond)) {
+		t.Errorf("without an accuracy it says %s ± %s", got.Time, got.Accuracy)
+	}
+	// An authority whose word is still good before it was compromised.
+	a := m.Authority()
+	a.Compromised = timestamptest.At().Add(2 * time.Nanosecond)
+	if _, err := timestamp.Verify(token, timestamptest.Digest(), a); err != nil {
+		t.Errorf("before the compromise: %v", err)
+	}
+}
+
 // chained is a token that holds everything up to the root that is pinned.
 func chained(t testing.TB) ([]byte, timestamp.Authority) {
 	t.Helper()

@@ -267,6 +267,7 @@ func wrongSigners(t testing.TB) []Bad {
 		key("RSA of 1024 bits", RSAKey(t, 1024)),
 		key("ECDSA with P-224", ECDSAKey(t, elliptic.P224())),
 		throughWeak,
+		weak.bad("anchor with P-224", timestamp.ReasonAuthority, weak.DER()),
 		pss("RSA-PSS with another hash", crypto.SHA512, crypto.SHA256, 32),
 		pss("RSA-PSS with another hash in MGF1", crypto.SHA256, crypto.SHA512, 32),
 		pss("RSA-PSS with another salt", crypto.SHA256, crypto.SHA256, 20),
