@@ -102,7 +102,7 @@ Begin with "steno up": it makes and runs a complete local deployment, and says w
 		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
 		newTSA(), newAnchor(),
 		witnessd.Command("witness"),
-		newVersion(),
+		newVerifier(), newVersion(),
 	)
 	return root
 }
