@@ -2,7 +2,7 @@
 // is that each checkpoint is the one its anchor names and that the bundle's tree extends it, and that public bytes are those
 // that are named. The tokens themselves (RFC 3161) are not checked.
 
-import { binary, canonicalBase64, compare, hexOf } from './bytes.mjs';
+import { binary, canonicalBase64, hexOf } from './bytes.mjs';
 import { openCheckpoint, quorumTime, witnessTime } from './checkpoint.mjs';
 import { sha256 } from './crypt.mjs';
 import { Refusal, parseCheckpoint, readNote } from './keys.mjs';
@@ -41,7 +41,6 @@ export class Anchors {
       }
     }
     for (const s of this.stamped) this.token(s);
-    this.stamped.sort((a, b) => compare(b.report.index, a.report.index)).reverse();
     this.v.report.anchors = this.stamped.map((s) => s.report);
   }
 

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"testing"
 
@@ -66,10 +67,27 @@ func goAnswer(q question) (a answer) {
 	return a
 }
 
+const schema = "../docs/spec/entry.schema.json"
+
+// modules is the name of a module that Node runs. All are read here, so that a changed one makes go test run again.
+func modules(t *testing.T, name string) string {
+	t.Helper()
+	files, err := filepath.Glob("*.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, schema) {
+		if _, err := os.ReadFile(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name
+}
+
 // ask puts questions to the JavaScript reader, all in one run of Node.
 func ask(t *testing.T, questions []question) []answer {
 	t.Helper()
-	cmd := exec.Command(need.Program(t, "node"), "check.mjs", "../docs/spec/entry.schema.json")
+	cmd := exec.Command(need.Program(t, "node"), modules(t, "check.mjs"), schema)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

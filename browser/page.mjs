@@ -7,10 +7,10 @@ import { noteIn } from './enrolment.mjs';
 import { visible } from './safe.mjs';
 import { schema } from './schema.mjs';
 import { verify } from './verify.mjs';
-import { badgeOf, badges, checkText, gapText, headline, meaning, placeText, runs, timeline, worth } from './view.mjs';
+import { badgeOf, badges, checkText, gapText, headline, meaning, placeText, runs, timelines, worth } from './view.mjs';
 
 const maxFile = 1 << 30; // bytes: all of it is held in memory
-const rowsAtOnce = 2000;
+const rowsAtOnce = 2000; // of all sessions, before somebody asks for more
 const maxShown = 64 << 10; // bytes of a payload, before somebody asks for all
 
 const byID = (id) => document.getElementById(id);
@@ -118,7 +118,7 @@ function problem(words) {
 }
 
 async function takeAll(list) {
-  document.body.removeAttribute('data-exit');
+  for (const name of Object.keys(document.body.dataset)) if (name !== 'ready') delete document.body.dataset[name];
   byID('result').replaceChildren();
   for (const f of list) await take(f);
   if (files.trust !== null && files.bundle !== null) await judge();
@@ -130,17 +130,18 @@ async function judge() {
   byID('result').replaceChildren(el('p.status', { role: 'status' }, 'Verifying…'));
   await new Promise(requestAnimationFrame);
   const before = performance.now();
-  let v;
   try {
-    v = await verify(files.bundle.bytes, files.trust.bytes, schema);
+    const v = await verify(files.bundle.bytes, files.trust.bytes, schema);
+    if (mine !== run) return;
+    show(v);
+    document.body.dataset.exit = String(v.report.exit);
   } catch (err) {
-    if (mine === run) problem(`NOT JUDGED. This page failed: ${err?.message ?? err}. Use steno-verify, and please report it.`);
-    return;
+    if (mine !== run) return;
+    problem(`NOT JUDGED. This page failed: ${err?.message ?? err}. Use steno-verify, and please report it.`);
+    document.body.dataset.exit = 'none';
   }
-  if (mine !== run) return;
-  show(v);
   document.body.dataset.milliseconds = String(Math.round(performance.now() - before));
-  document.body.dataset.exit = String(v.report.exit); // last: tests wait for it
+  document.body.dataset.judged = 'yes'; // last: tests wait for it
 }
 
 // Results.
@@ -150,12 +151,20 @@ function show(v) {
   const whole = badgeOf(v);
   Object.assign(document.body.dataset, { verdict: r.verdict, badge: whole });
   const result = byID('result');
+  const rows = timelines(v);
+  let left = rowsAtOnce;
+  const session = (s) => {
+    const of = rows.get(s.session);
+    const now = Math.min(left, of.length);
+    left -= now;
+    return sessionOf(s, of, now);
+  };
   result.replaceChildren();
   append(result, [
     el(`section.verdict.${whole.replaceAll(' ', '-')}`, null, el('h2', null, badge(whole), ' ', headline(r)),
       el('p', null, badges[whole], `. steno-verify would end with exit code ${r.exit}.`),
       r.error !== undefined && el('p.problem', null, r.error)),
-    findings(r), basisOf(v), notChecked(r), r.sessions.map((s) => sessionOf(v, s)), checksOf(r), jsonOf(r), legend(),
+    findings(r), basisOf(v), notChecked(r), r.sessions.map(session), checksOf(r), jsonOf(r), legend(),
   ]);
   showZone();
 }
@@ -217,7 +226,7 @@ function legend() {
   return el('section', null, el('h2', null, 'What the badges mean'), el('dl.legend', null, Object.entries(badges).map(([name, text]) => [el('dt', null, badge(name)), el('dd', null, text)])));
 }
 
-function sessionOf(v, s) {
+function sessionOf(s, rows, now) {
   const facts = [['agent', s.agent], ['privilege', s.privilege], ['outcome', s.outcome]].map(([k, x]) => `${k} ${x ?? 'unknown'}`).join(', ');
   return el('section.session', { 'data-session': s.session }, el('h2', null, `Session ${s.session}: `, el(`strong.${s.verdict}`, null, s.verdict.toUpperCase())),
     el('p', null, meaning(s.verdict), '. ', facts, '.'),
@@ -227,7 +236,7 @@ function sessionOf(v, s) {
     s.tracks.length > 0 && tracksOf(s),
     s.gaps.length > 0 && el('ul.gaps', null, s.gaps.map((g) => el('li', null, 'gap: ', gapText(g)))),
     s.alerts.length > 0 && el('ul.gaps', null, s.alerts.map((a) => el('li', null, `alert of the log: ${a.alert} (${a.severity}), log index ${a.index}`))),
-    timelineOf(v, s));
+    timelineOf(s, rows, now));
 }
 
 function tracksOf(s) {
@@ -237,27 +246,26 @@ function tracksOf(s) {
         t.repeats > 0 && `, ${t.repeats} leaves repeated word for word`), el('td', null, `${t.first_index} to ${t.last_index}`)))));
 }
 
-function timelineOf(v, s) {
-  const rows = timeline(v, s.session);
+/** timelineOf shows the first rows of a session now, and the others when somebody asks. */
+function timelineOf(s, rows, now) {
   const lanes = [...new Set([...s.tracks.map((t) => t.track), ...rows.map((x) => x.track).sort()])];
   const body = el('tbody');
   const more = el('p.more');
   let shown = 0;
-  const grow = () => {
-    const next = rows.slice(shown, shown + rowsAtOnce);
-    body.append(...next.map((x) => rowOf(x, lanes)));
-    shown += next.length;
+  const grow = (n) => {
+    body.append(...rows.slice(shown, shown + n).map((x) => rowOf(x.row(), lanes)));
+    shown += n;
     more.replaceChildren();
-    if (shown < rows.length) {
-      const button = el('button', { type: 'button' }, `show ${Math.min(rowsAtOnce, rows.length - shown)} more`);
-      button.addEventListener('click', () => {
-        grow();
-        showZone();
-      });
-      append(more, [`${rows.length - shown} events more are verified and not shown here. `, button]);
-    }
+    if (shown >= rows.length) return;
+    const next = Math.min(rowsAtOnce, rows.length - shown);
+    const button = el('button', { type: 'button' }, `show ${next} more`);
+    button.addEventListener('click', () => {
+      grow(next);
+      showZone();
+    });
+    append(more, [`${rows.length - shown} more events were judged, and are not shown here. `, button]);
   };
-  grow();
+  grow(now);
   return [el('h3', null, 'Timeline'), el('table.timeline', null,
     el('thead', null, el('tr', null, el('th', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'))), body), more];
 }

@@ -245,7 +245,7 @@ class Verification {
       const r = await s.judge();
       if (this.shaken) r.verdict = 'unproven';
       this.report.sessions.push(r);
-      this.findings.push(...s.findings);
+      for (const f of s.findings) this.findings.push(f);
       for (const [id, n] of s.passed) this.pass(id, n);
       this.views(s, roots);
     }

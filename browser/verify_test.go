@@ -81,7 +81,7 @@ func nodeReports(t *testing.T, cases []verifiertest.Case) (reports []map[string]
 		}
 		in.Write(append(line, '\n'))
 	}
-	cmd := exec.Command(need.Program(t, "node"), "judge.mjs", "../docs/spec/entry.schema.json")
+	cmd := exec.Command(need.Program(t, "node"), modules(t, "judge.mjs"), schema)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

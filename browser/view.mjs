@@ -1,9 +1,8 @@
 // What a verification says, in the words and badges that people see. Nothing here touches a page.
 
-import { compare } from './bytes.mjs';
 import { timeOf } from './enrolment.mjs';
 import { payloadAt } from './disclosure.mjs';
-import { valueOf } from './session.mjs';
+import { mentions, valueOf } from './session.mjs';
 
 export const badges = {
   verified: 'signatures and proofs hold, and the witnesses whom the trust file demands have seen it',
@@ -92,8 +91,12 @@ export const checkText = {
   disclosures: 'disclosures that match their commitments', complete: 'sessions that are whole', policy: 'tracks that are signed as was demanded',
 };
 
-/** timeline lists what is shown of a session: its entries and what the log says of it, by their place in the log. */
-export function timeline(v, session) {
+/**
+ * timelines lists what is shown of each session: its events and what the log says of it, by their place in the log. What a row
+ * says is made when it is looked at: there can be many.
+ */
+export function timelines(v) {
+  if (v.report.sessions.length === 0) return new Map();
   const base = basis(v);
   const found = new Map();
   for (const f of v.findings) {
@@ -102,26 +105,30 @@ export function timeline(v, session) {
   }
   const shown = new Map(v.disclosed.map((d) => [`${d.index} ${d.event} ${d.slot}`, d]));
   const blobs = badBlobs(v);
-  const rows = [];
+  const rows = new Map(v.report.sessions.map((s) => [s.session, []]));
   for (const l of v.leaves) {
     if (l.entry === null) continue;
-    const own = l.entry.session === session;
+    const badge = leafBadge(l, found.get(l.index), base);
     l.entry.events.forEach((ev, i) => {
-      if (!own && (l.entry.track !== 'log' || !['admitted', 'verdict', 'alert'].includes(ev.type) || valueOf(ev).session !== session)) return;
-      const badge = leafBadge(l, found.get(l.index), base);
-      rows.push({
-        leaf: l, event: ev, seq: l.entry.seq + i, index: l.index, track: l.entry.track, type: ev.type, received: timeOf(l.entry.received.time), said: ev.time,
-        badge, repeat: l.repeat, members: members(valueOf(ev)),
-        payloads: payloadsOf(valueOf(ev)).map((slot) => payloadView(l, i, slot, shown.get(`${l.index} ${i} ${slot}`), badge, blobs)),
-      });
+      const of = rows.get(l.entry.track === 'log' ? mentions(ev) : l.entry.session);
+      of?.push({ index: l.index, track: l.entry.track, row: () => rowOf(l, i, badge, shown, blobs) });
     });
   }
-  return rows.sort((a, b) => compare(a.index, b.index));
+  return rows;
+}
+
+function rowOf(l, i, badge, shown, blobs) {
+  const ev = l.entry.events[i];
+  const value = valueOf(ev);
+  return {
+    leaf: l, seq: l.entry.seq + i, index: l.index, track: l.entry.track, type: ev.type, received: timeOf(l.entry.received.time), badge, repeat: l.repeat,
+    members: members(value), payloads: payloadsOf(value).map((slot) => payloadView(l, i, slot, shown.get(`${l.index} ${i} ${slot}`), badge, blobs)),
+  };
 }
 
 function leafBadge(l, finding, base) {
-  if (finding === 'failed' || l.wrong) return finding === 'unmet' ? 'pending' : 'failed';
-  if (finding === 'unmet') return 'pending';
+  if (finding === 'unmet' || finding === 'not-checked') return 'pending';
+  if (finding === 'failed' || l.wrong) return 'failed';
   if (!l.accepted && !l.repeat) return 'not checked'; // it follows on something that failed
   return base;
 }

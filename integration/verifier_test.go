@@ -98,6 +98,7 @@ func evaluate[T any](b *browser, action chromedp.Action[T]) T {
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
+		b.kept("until then")
 		b.t.Fatal(err)
 	}
 	return v
@@ -136,7 +137,7 @@ func (b *browser) judge(c verifiertest.Case) judgement {
 	}
 	b.do(chromedp.Navigate(b.url), chromedp.WaitReady("body[data-ready]"),
 		chromedp.SetUploadFiles("#trust-input", []string{trustFile}), chromedp.SetUploadFiles("#bundle-input", []string{bundle}),
-		chromedp.WaitReady("body[data-exit]"))
+		chromedp.WaitReady("body[data-judged]"))
 	b.kept(c.Name)
 	return b.read()
 }
@@ -144,6 +145,9 @@ func (b *browser) judge(c verifiertest.Case) judgement {
 // read is what the page shows now.
 func (b *browser) read() (j judgement) {
 	b.t.Helper()
+	if shown := js[string](b, `document.getElementById('result').innerText`); strings.Contains(shown, "This page failed") {
+		b.t.Fatal(shown)
+	}
 	if err := json.Unmarshal([]byte(js[string](b, readPage)), &j); err != nil {
 		b.t.Fatal(err)
 	}
@@ -293,7 +297,7 @@ func TestThePageTakesDroppedFiles(t *testing.T) {
 	})(` + string(files) + `)`
 	b.do(chromedp.Navigate(b.url), chromedp.WaitReady("body[data-ready]"))
 	js[bool](b, drop)
-	b.do(chromedp.WaitReady("body[data-exit]"))
+	b.do(chromedp.WaitReady("body[data-judged]"))
 	b.kept("dropped")
 	if j := b.read(); j.Exit != "0" || j.Badge != "verified" {
 		t.Errorf("%+v", j)

@@ -103,6 +103,28 @@ func (m *maker) tamperedWords() {
 			l.Append(thief.Submission)
 			main.CloseOnly()
 		}},
+		{"a wrong signature of the recorder", func(l *Log, main *Track, _ Recorder) {
+			l.Append(spoilLine(main.Build(Intent("a", "t", 1))[0].Submission, "— acme/agents/bot "))
+			main.CloseOnly()
+		}},
+		{"a wrong receipt", func(l *Log, main *Track, _ Recorder) {
+			submission := main.Build(Intent("a", "t", 1))[0].Submission
+			leaf := l.Stamper.Stamp(submission, Must(entry.ParseSubmission(submission))(m.t), Noon)
+			l.AppendLeaf(spoilLine(leaf, "— "+origin+"/received "))
+			main.CloseOnly()
+		}},
+		{"a wrong signature under an enrolment", func(l *Log, main *Track, r Recorder) {
+			r.Enrolment = spoilLine(r.Enrolment, "— acme/enroller ")
+			l.Join(main, "side", "bot", r)
+			main.CloseOnly()
+		}},
+		{"a wrong signature of the log's own", func(l *Log, main *Track, _ Recorder) {
+			main.Close()
+			last := len(l.Leaves) - 1
+			leaf := spoilLine(l.Leaves[last], "— "+origin+"/system ")
+			l.Truncate(last)
+			l.AppendLeaf(leaf)
+		}},
 		{"equivocation", func(l *Log, main *Track, r Recorder) {
 			other := fork(m, main, r.Signer)
 			main.Add(Intent("a", "t", 1), Result("a", 1))
