@@ -112,7 +112,7 @@ type Authority struct {
 	TLS             TLS      `yaml:"tls" doc:"certificate that is shown to it; absent: none"`
 	Certificates    Files    `yaml:"certificates" doc:"PEM file, or a list of them, of the certificates by which its chains end; absent: those of the trust file"`
 	Policies        []string `yaml:"policies" doc:"identifiers of the policies that its tokens may be made under, if the trust file does not name it; absent: any"`
-	Accuracy        Duration `yaml:"accuracy" doc:"the most that its tokens may claim, if the trust file does not name it"`
+	Accuracy        Duration `yaml:"accuracy,omitempty" doc:"the most that its tokens may claim, if the trust file does not name it"`
 	Chain           Files    `yaml:"chain" doc:"PEM files of certificates that its tokens lack, those above the signer's"`
 	PolicyDocument  string   `yaml:"policy_document" doc:"file with the policy that its tokens are made under, which is kept with them"`
 	RevocationHosts []string `yaml:"revocation_hosts" doc:"HOST or HOST:PORT where its certificates may send the server for revocation data, beside that of url"`
