@@ -6,17 +6,17 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
-	. "github.com/stenolog/steno/evidence/evidencetest" //nolint:staticcheck // a vocabulary of its own
+	"github.com/stenolog/steno/evidence/evidencetest"
 )
 
 // anchored has bundles with time-stamp tokens, which not every verifier can check.
 func (m *maker) anchored() {
-	l := NewWith(m.t, origin, Options{Witnesses: 3, Quorum: 2})
+	l := evidencetest.NewWith(m.t, origin, evidencetest.Options{Witnesses: 3, Quorum: 2})
 	from := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
-	one, two := NewAuthority(m.t, "one.example", from, from.AddDate(9, 0, 0)), NewAuthority(m.t, "two.example", from, from.AddDate(9, 0, 0))
-	now := entry.Time(Noon).Time()
+	one, two := evidencetest.NewAuthority(m.t, "one.example", from, from.AddDate(9, 0, 0)), evidencetest.NewAuthority(m.t, "two.example", from, from.AddDate(9, 0, 0))
+	now := entry.Time(evidencetest.Noon).Time()
 	l.Anchor(now, one, two)
-	main, _ := Record(l, SessionID(1), 1)
+	main, _ := Record(l, evidencetest.SessionID(1), 1)
 	l.Anchor(now.Add(time.Hour), one)
 	l.TokensAside = true
 	l.Anchor(now.Add(2*time.Hour), two)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
-	. "github.com/stenolog/steno/evidence/evidencetest" //nolint:staticcheck // a vocabulary of its own
+	"github.com/stenolog/steno/evidence/evidencetest"
 	"github.com/stenolog/steno/payload"
 	"github.com/stenolog/steno/recorder"
 	"github.com/stenolog/steno/trust"
@@ -74,23 +74,25 @@ func Cases(t testing.TB) []Case {
 	return m.all
 }
 
-func enrol(l *Log) Recorder { return l.Enrol("acme/agents/bot", entry.HolderAgent, "bot") }
+func enrol(l *evidencetest.Log) evidencetest.Recorder {
+	return l.Enrol("acme/agents/bot", entry.HolderAgent, "bot")
+}
 
 // Record records a session of two tracks with n actions.
-func Record(l *Log, id string, n int) (main, gateway *Track) {
+func Record(l *evidencetest.Log, id string, n int) (main, gateway *evidencetest.Track) {
 	main = l.Open(id, "bot", enrol(l))
 	gateway = l.Join(main, "gateway-1", "bot", l.Enrol("acme/gateways/edge", entry.HolderGateway, "bot"))
 	for i := range n {
 		a := fmt.Sprintf("a-%d", i)
-		gateway.Add(Intent(a, "ledger.post", map[string]any{"to": "Ada", "amount": 1200 + i}))
-		gateway.Add(Result(a, []string{"posted", a}))
+		gateway.Add(evidencetest.Intent(a, "ledger.post", map[string]any{"to": "Ada", "amount": 1200 + i}))
+		gateway.Add(evidencetest.Result(a, []string{"posted", a}))
 	}
 	main.Close(gateway)
 	return main, gateway
 }
 
 // Disclose adds to a bundle what show says of the segments of all payloads of a track; nil shows all.
-func Disclose(l *Log, b *evidence.Bundle, tr *Track, show func(i int) bool) {
+func Disclose(l *evidencetest.Log, b *evidence.Bundle, tr *evidencetest.Track, show func(i int) bool) {
 	blobs := map[payload.Hash][]byte{}
 	for h, blob := range l.Blobs {
 		blobs[h] = blob
@@ -145,8 +147,8 @@ func Says(media payload.Media, b []byte) recorder.Event {
 }
 
 func (m *maker) whole() {
-	l := NewWith(m.t, origin, Options{Witnesses: 3, Quorum: 2})
-	main, gateway := Record(l, SessionID(1), 2)
+	l := evidencetest.NewWith(m.t, origin, evidencetest.Options{Witnesses: 3, Quorum: 2})
+	main, gateway := Record(l, evidencetest.SessionID(1), 2)
 	m.add("witnessed", l.Evidence(main.ID), l.Trust)
 	b := l.Evidence(main.ID)
 	Disclose(l, b, gateway, nil)
@@ -158,13 +160,13 @@ func (m *maker) whole() {
 	b.Blobs, b.Trust = b.Blobs[:1], nil
 	m.add("most blobs left out", b, l.Trust)
 	b = l.Evidence(main.ID)
-	b.Trust = New(m.t, origin).Trust.Marshal()
+	b.Trust = evidencetest.New(m.t, origin).Trust.Marshal()
 	m.add("another trust file inside", b, l.Trust)
-	second, _ := Record(l, SessionID(2), 3)
+	second, _ := Record(l, evidencetest.SessionID(2), 3)
 	m.add("two sessions", l.Evidence(main.ID, second.ID), l.Trust)
 
-	l = New(m.t, origin)
-	main, _ = Record(l, SessionID(1), 1)
+	l = evidencetest.New(m.t, origin)
+	main, _ = Record(l, evidencetest.SessionID(1), 1)
 	m.add("log-signed only", l.Evidence(main.ID), l.Trust)
 	old := fmt.Appendf(nil, "steno/trust/v1\nlog %s\nreceived %s\nsystem %s\nenroller %s\n", l.Trust.Log, l.Trust.Received[0], l.Trust.System[0], l.Trust.Enrollers[0])
 	m.all = append(m.all, Case{Name: "trust file of version 1", Bundle: File(m.t, l.Evidence(main.ID)), Trust: old})
@@ -182,13 +184,13 @@ const Nasty = "<script>window.stolen = 1</script><img src=x onerror=\"window.sto
 	"a backslash \\u{202e} of its own; \x00 and \x7f\n"
 
 // Malicious is a bundle of a session whose disclosed payloads attack their reader.
-func Malicious(t testing.TB) (*evidence.Bundle, *Log) {
-	l := NewWith(t, origin, Options{Witnesses: 3, Quorum: 2})
-	main := l.Open(SessionID(9), "bot", enrol(l))
+func Malicious(t testing.TB) (*evidence.Bundle, *evidencetest.Log) {
+	l := evidencetest.NewWith(t, origin, evidencetest.Options{Witnesses: 3, Quorum: 2})
+	main := l.Open(evidencetest.SessionID(9), "bot", enrol(l))
 	main.Add(Says(payload.Text, []byte(Nasty)))
 	main.Add(Says(payload.Binary, []byte("bytes \xff\xfe\x80 that are no text\n")))
-	main.Add(Intent("a", "shell.run", Nasty))
-	main.Add(Result("a", map[string]any{"html": "<iframe src='https://attacker.example/'></iframe>", "n": 1}))
+	main.Add(evidencetest.Intent("a", "shell.run", Nasty))
+	main.Add(evidencetest.Result("a", map[string]any{"html": "<iframe src='https://attacker.example/'></iframe>", "n": 1}))
 	main.Close()
 	b := l.Evidence(main.ID)
 	Disclose(l, b, main, nil)

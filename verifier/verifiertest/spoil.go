@@ -10,7 +10,7 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
-	. "github.com/stenolog/steno/evidence/evidencetest" //nolint:staticcheck // a vocabulary of its own
+	"github.com/stenolog/steno/evidence/evidencetest"
 	"github.com/stenolog/steno/recorder"
 )
 
@@ -71,9 +71,9 @@ func spoilDisclosure(b *evidence.Bundle, from, to []byte) {
 }
 
 // fork is what another holder of the track's name and place would submit next.
-func fork(m *maker, tr *Track, signer note.Signer) recorder.Built {
+func fork(m *maker, tr *evidencetest.Track, signer note.Signer) recorder.Built {
 	m.t.Helper()
-	other := Must(recorder.New(recorder.Config{Origin: origin, Session: tr.ID, Track: tr.Name, Signer: signer, Keys: tr.Keys,
+	other := evidencetest.Must(recorder.New(recorder.Config{Origin: origin, Session: tr.ID, Track: tr.Name, Signer: signer, Keys: tr.Keys,
 		Rand: rand.Reader, Next: tr.Next(), Head: tr.Head()}))(m.t)
-	return Must(other.Build(Intent("b", "t", 2)))(m.t)[0]
+	return evidencetest.Must(other.Build(evidencetest.Intent("b", "t", 2)))(m.t)[0]
 }
