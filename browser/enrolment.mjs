@@ -1,6 +1,6 @@
 // Enrolments (docs/spec/entry.md): whose the key of a track is, by the word of a pinned enroller.
 
-import { hexOf, isUTF8 } from './bytes.mjs';
+import { binary, hexOf, isUTF8 } from './bytes.mjs';
 import { isTime, originPattern, parseSignatureLine } from './entry.mjs';
 import { Refusal, plainKey, verifyPlain } from './keys.mjs';
 
@@ -74,4 +74,4 @@ export function timeOf(us) {
 }
 
 /** noteIn is a text member of an event, which JSON.parse has read, as a binary string. */
-export const noteIn = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+export const noteIn = (text) => binary(new TextEncoder().encode(text));

@@ -12,6 +12,7 @@ import { badgeOf, badges, checkText, gapText, headline, meaning, placeText, runs
 const maxFile = 1 << 30; // bytes: all of it is held in memory
 const rowsAtOnce = 2000; // of all sessions, before somebody asks for more
 const maxShown = 64 << 10; // bytes of a payload, before somebody asks for all
+const maxNodes = 100_000; // of which payloads are made up, before somebody asks: a byte that can't be seen is one or two
 
 const byID = (id) => document.getElementById(id);
 
@@ -29,8 +30,7 @@ function append(e, children) {
   for (const c of children.flat(3)) {
     if (c === null || c === undefined || c === false) continue;
     if (c instanceof Node) e.append(c);
-    else if (typeof c === 'object' && c.raw !== undefined) e.append(...pieces(c.raw));
-    else e.append(...pieces(noteIn(String(c))));
+    else for (const p of pieces(typeof c === 'object' && c.raw !== undefined ? c.raw : noteIn(String(c)))) e.append(p); // there can be too many for one call
   }
 }
 
@@ -153,6 +153,7 @@ function show(v) {
   const result = byID('result');
   const rows = timelines(v);
   let left = rowsAtOnce;
+  room = maxNodes;
   const session = (s) => {
     const of = rows.get(s.session);
     const now = Math.min(left, of.length);
@@ -260,6 +261,7 @@ function timelineOf(s, rows, now) {
     const next = Math.min(rowsAtOnce, rows.length - shown);
     const button = el('button', { type: 'button' }, `show ${next} more`);
     button.addEventListener('click', () => {
+      room = maxNodes;
       grow(next);
       showZone();
     });
@@ -279,13 +281,17 @@ function rowOf(x, lanes) {
       facts.length > 0 && el('p.facts', null, facts), x.payloads.map(payloadOf), exact(x)));
 }
 
+let room = 0; // of maxNodes, what is left
+
 function payloadOf(p) {
   const content = el('pre.content');
   if (p.segments !== null) {
     const list = runs(p.segments);
     const total = list.reduce((n, r) => n + (r.bytes?.length ?? 0), 0);
-    fillContent(content, list, maxShown);
-    if (total > maxShown) {
+    const fits = room > 0;
+    if (fits) fillContent(content, list, total > maxShown ? maxShown : Infinity);
+    room -= content.childNodes.length;
+    if (!fits || total > maxShown) {
       const button = el('button', { type: 'button' }, `show all ${total} bytes`);
       button.addEventListener('click', () => {
         fillContent(content, list, Infinity);

@@ -79,8 +79,8 @@ class Parser {
       this.members.add(m);
     }
     this.checkNew(name);
-    let k = { all: members.length, any: 1 }[threshold];
-    if (k === undefined) {
+    let k = threshold === 'all' ? members.length : 1;
+    if (threshold !== 'all' && threshold !== 'any') {
       // SPEC: tlog-policy: it must be written in decimal, and it is required that 1 <= k <= n.
       k = /^[1-9][0-9]{0,5}$/.test(threshold) ? Number(threshold) : 0;
       if (k < 1 || k > members.length) throw new Refusal(`threshold is none of all, any, and 1 to ${members.length}`);

@@ -20,9 +20,11 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/evidence/evidencetest"
 	"github.com/stenolog/steno/internal/need"
+	"github.com/stenolog/steno/payload"
 	"github.com/stenolog/steno/trust"
 	"github.com/stenolog/steno/verifier"
 	"github.com/stenolog/steno/verifier/verifiertest"
@@ -317,6 +319,28 @@ func TestThePageVerifiesAThousandEventsInASecond(t *testing.T) {
 	// Speed is for the bench to tell: here other tests may run beside. But it must not be a matter of minutes.
 	if ms, err := time.ParseDuration(j.Millis + "ms"); err != nil || ms > 10*time.Second {
 		t.Errorf("%s ms: %v", j.Millis, err)
+	}
+}
+
+// TestThePageShowsMuch: a report too long for the arguments of one call, and payloads of nothing but line feeds, by an agent that
+// would rather not be judged.
+func TestThePageShowsMuch(t *testing.T) {
+	l := evidencetest.NewWith(t, origin, evidencetest.Options{Witnesses: 3, Quorum: 2})
+	var ids []string
+	for n := range 300 {
+		main, _ := verifiertest.Record(l, evidencetest.SessionID(n+1), 0)
+		ids = append(ids, main.ID)
+	}
+	last := l.Open(evidencetest.SessionID(1000), "bot", l.Enrol("acme/agents/bot", entry.HolderAgent, "bot"))
+	for range 40 {
+		last.Add(verifiertest.Says(payload.Binary, bytes.Repeat([]byte("\n"), 80<<10)))
+	}
+	last.CloseOnly()
+	bundle := l.Evidence(append(ids, last.ID)...)
+	verifiertest.Disclose(l, bundle, last, nil)
+	j := openBrowser(t).judge(verifiertest.Case{Name: "much", Bundle: verifiertest.File(t, bundle), Trust: l.Trust.Marshal()})
+	if j.Exit != "0" || j.Badge != "verified" || len(j.Report.Sessions) != 301 || j.Sealed["verified"] != 40 {
+		t.Errorf("exit %s, %s, %d sessions, payloads %v", j.Exit, j.Badge, len(j.Report.Sessions), j.Sealed)
 	}
 }
 
