@@ -163,9 +163,9 @@ func (a *Anchoring) poke() {
 	}
 }
 
-// Start goes on where the log says that it stands, until stop is called, which waits for what is being written. It is called
-// once. The recording must be closed after.
-func (a *Anchoring) Start(l Log, r Recording, b storage.Blobs) (stop func() error) {
+// Start goes on where the log says that it stands, until stop is called, which waits for what is being written, or for its ctx.
+// It is called once. The recording must be closed after.
+func (a *Anchoring) Start(l Log, r Recording, b storage.Blobs) (stop func(ctx context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.mu.Lock()
 	a.log, a.recording, a.blobs, a.run = l, r, b, ctx
@@ -173,11 +173,20 @@ func (a *Anchoring) Start(l Log, r Recording, b storage.Blobs) (stop func() erro
 	a.started = true
 	a.mu.Unlock()
 	a.workers.Go(a.loop)
-	return func() error {
+	return func(ctx context.Context) error {
 		cancel()
-		a.workers.Wait()
 		a.metrics.unregister(a.c.Registerer)
-		return nil
+		ended := make(chan struct{})
+		go func() {
+			a.workers.Wait()
+			close(ended)
+		}()
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("ending what asks time-stamp authorities: %w", ctx.Err())
+		}
 	}
 }
 

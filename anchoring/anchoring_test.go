@@ -137,36 +137,7 @@ func TestPublishedBeforeItIsKnown(t *testing.T) {
 
 // A failing authority holds up nobody. Health says since when and why, one alert says that it is late, and it heals alone.
 func TestAuthorityFails(t *testing.T) {
-	for name, c := range map[string]struct {
-		fault  func(w *world) http.HandlerFunc
-		reason string
-	}{
-		"slow": {func(*world) http.HandlerFunc {
-			return func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-		}, "timeout"},
-		"down": {func(*world) http.HandlerFunc { return http.NotFound }, "bad-answer"},
-		"html": {func(*world) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }
-		}, "bad-answer"},
-		"endless": {func(*world) http.HandlerFunc { return endless }, "bad-answer"},
-		"an old token": {func(w *world) http.HandlerFunc {
-			var kept *httptest.ResponseRecorder
-			return func(rw http.ResponseWriter, r *http.Request) {
-				if kept == nil {
-					kept = httptest.NewRecorder()
-					body, _ := io.ReadAll(r.Body)
-					again := r.Clone(r.Context())
-					again.Body = io.NopCloser(bytes.NewReader(body))
-					w.peers[1].real.ServeHTTP(kept, again)
-					http.Error(rw, "not yet", http.StatusServiceUnavailable)
-					return
-				}
-				rw.Header().Set("Content-Type", "application/timestamp-reply")
-				rw.Write(kept.Body.Bytes())
-			}
-		}, "nonce"},
-		"another authority": {func(w *world) http.HandlerFunc { return w.peers[0].real.ServeHTTP }, "chain"},
-	} {
+	for name, c := range failures() {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T, w *world) {
 				w.peers[1].set(c.fault(w))
@@ -205,6 +176,42 @@ func TestAuthorityFails(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A failing is a way to fail, and what health calls it.
+type failing struct {
+	fault  func(w *world) http.HandlerFunc
+	reason string
+}
+
+func failures() map[string]failing {
+	return map[string]failing{
+		"slow": {func(*world) http.HandlerFunc {
+			return func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		}, "timeout"},
+		"down": {func(*world) http.HandlerFunc { return http.NotFound }, "bad-answer"},
+		"html": {func(*world) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }
+		}, "bad-answer"},
+		"endless": {func(*world) http.HandlerFunc { return endless }, "bad-answer"},
+		"an old token": {func(w *world) http.HandlerFunc {
+			var kept *httptest.ResponseRecorder
+			return func(rw http.ResponseWriter, r *http.Request) {
+				if kept == nil {
+					kept = httptest.NewRecorder()
+					body, _ := io.ReadAll(r.Body)
+					again := r.Clone(r.Context())
+					again.Body = io.NopCloser(bytes.NewReader(body))
+					w.peers[1].real.ServeHTTP(kept, again)
+					http.Error(rw, "not yet", http.StatusServiceUnavailable)
+					return
+				}
+				rw.Header().Set("Content-Type", "application/timestamp-reply")
+				rw.Write(kept.Body.Bytes())
+			}
+		}, "nonce"},
+		"another authority": {func(w *world) http.HandlerFunc { return w.peers[0].real.ServeHTTP }, "chain"},
 	}
 }
 
@@ -336,5 +343,53 @@ func TestNoTokenContradictsAnother(t *testing.T) {
 		if h := w.health("a"); h.Reason != "clock" || len(w.anchored("a")) != 2 {
 			t.Errorf("health: %+v, anchored %v", h, w.anchored("a"))
 		}
+	})
+}
+
+// An authority that answers for a round when the next has begun is asked for that one too.
+func TestSlowAuthorityCatchesUp(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		w.peers[1].set(func(rw http.ResponseWriter, r *http.Request) {
+			<-release
+			w.peers[1].real.ServeHTTP(rw, r)
+		})
+		w.record(false)
+		w.want("a", 1)
+		w.record(false)
+		done := make(chan anchoring.Outcome)
+		go func() {
+			o, err := w.a.Anchor(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			done <- o
+		}()
+		synctest.Wait()
+		w.want("a", 1, 3)
+		w.want("b")
+		close(release)
+		if o := <-done; o.Size != 3 || o.Answers[1].Reason != "" || o.Answers[1].Index != w.at[len(w.at)-1].Index {
+			t.Errorf("%+v", o)
+		}
+		w.want("b", 1, 3)
+	})
+}
+
+// An anchor that can't be read any more is nothing to be held against new tokens, and no end of them.
+func TestGoesOnWhereAnAnchorIsLost(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.record(false)
+		w.publish()
+		w.halt()
+		w.do(func() { w.lost = true })
+		w.start()
+		if o, err := w.a.Anchor(t.Context()); err != nil || o.New || o.Answers[0].Reason != "not-read" {
+			t.Errorf("%+v %v", o, err)
+		}
+		w.sleep(2 * time.Hour)
+		w.record(false)
+		w.want("a", 1, w.published)
+		w.want("b", 1, w.published)
 	})
 }

@@ -27,29 +27,23 @@ func (a *Anchoring) Bracket(ctx context.Context, index uint64) (b Bracket, err e
 		return b, errors.New("anchoring has not begun")
 	}
 	before, after := a.recording.Around(index)
-	for _, x := range before {
-		t, err := a.token(ctx, x)
-		if skip, err := a.passOver(x, err); skip || err != nil {
-			if err != nil {
-				return b, err
-			}
-			continue
-		}
+	before, tokens, err := a.tokensOf(ctx, before)
+	if err != nil {
+		return b, err
+	}
+	for i, t := range tokens {
 		// An entry above an anchor was logged after its token existed, for nobody can predict one.
 		if b.NotBefore == nil || t.NotBefore().After(b.NotBefore.Time) {
-			b.NotBefore = &Bound{t.NotBefore(), x.Authority, x.Index, x.Size}
+			b.NotBefore = &Bound{t.NotBefore(), before[i].Authority, before[i].Index, before[i].Size}
 		}
 	}
+	after, tokens, err = a.tokensOf(ctx, after)
+	if err != nil {
+		return b, err
+	}
 	var bounds []Bound
-	for _, x := range after {
-		t, err := a.token(ctx, x)
-		if skip, err := a.passOver(x, err); skip || err != nil {
-			if err != nil {
-				return b, err
-			}
-			continue
-		}
-		bounds = append(bounds, Bound{t.NotAfter(), x.Authority, x.Index, x.Size})
+	for i, t := range tokens {
+		bounds = append(bounds, Bound{t.NotAfter(), after[i].Authority, after[i].Index, after[i].Size})
 	}
 	slices.SortStableFunc(bounds, func(x, y Bound) int { return x.Time.Compare(y.Time) })
 	if len(bounds) >= a.c.Stamps {
@@ -58,14 +52,22 @@ func (a *Anchoring) Bracket(ctx context.Context, index uint64) (b Bracket, err e
 	return b, nil
 }
 
-// passOver: an authority that is pinned no more, or marked as compromised since, says nothing.
-func (a *Anchoring) passOver(x recording.Anchored, err error) (bool, error) {
-	var refused *timestamp.Error
-	if errors.As(err, &refused) {
-		a.c.Logger.Debug("an anchor says nothing", "authority", x.Authority, "index", x.Index, "error", err)
-		return true, nil
+// tokensOf are the tokens of anchors. An authority that is pinned no more, or marked as compromised since, says nothing, nor does
+// a token that was lost.
+func (a *Anchoring) tokensOf(ctx context.Context, anchors []recording.Anchored) (at []recording.Anchored, all []timestamp.Token, err error) {
+	for _, x := range anchors {
+		t, err := a.token(ctx, x)
+		var refused *timestamp.Error
+		switch {
+		case errors.As(err, &refused) || errors.Is(err, storage.ErrNotFound):
+			a.c.Logger.Info("an anchor says nothing", "authority", x.Authority, "index", x.Index, "error", err)
+		case err != nil:
+			return nil, nil, err
+		default:
+			at, all = append(at, x), append(all, t)
+		}
 	}
-	return false, err
+	return at, all, nil
 }
 
 // tokens are those that were verified: what is pinned does not change while the process lives.

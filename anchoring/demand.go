@@ -82,7 +82,7 @@ func (a *Anchoring) outcome(ctx context.Context, fresh bool) Outcome {
 		case x.stamped.IsZero(): // its token is of before the start
 			t, err := a.token(ctx, x.last)
 			if err != nil {
-				s.Reason = reasonOf(err)
+				s.Reason = "not-read"
 			}
 			s.Time = t.Time
 		}

@@ -38,6 +38,7 @@ type book struct {
 	alerts                            []entry.Alert
 	blobs                             map[[32]byte][]byte
 	refuse                            error // of Anchor
+	lost                              bool  // what was written can't be read
 }
 
 func (b *book) do(f func()) {
@@ -62,8 +63,8 @@ func (b *book) Leaf(_ context.Context, index uint64) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.at, func(x recording.Anchored) bool { return x.Index == index })
-	if i < 0 {
-		return nil, errors.New("not an anchor")
+	if i < 0 || b.lost {
+		return nil, errors.New("not an anchor, or lost")
 	}
 	return leafOf(b.events[i])
 }
@@ -258,7 +259,7 @@ type world struct {
 	t     *testing.T
 	peers []*peer
 	a     *anchoring.Anchoring
-	stop  func() error
+	stop  func(context.Context) error
 }
 
 // in runs a test by a clock that only moves while everything waits.
@@ -291,7 +292,7 @@ func (w *world) halt() {
 	if w.stop == nil {
 		return
 	}
-	if err := w.stop(); err != nil {
+	if err := w.stop(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
 	w.stop = nil

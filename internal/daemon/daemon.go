@@ -104,7 +104,7 @@ func start(ctx context.Context, c Config, opts Options, down *closers) (*servers
 		return nil, err
 	}
 	if anchors != nil {
-		down.addPlain("the anchors", anchors.Start(l, rec, v.blobs))
+		down.add("the anchors", anchors.Start(l, rec, v.blobs))
 	}
 	tokens, err := c.tokens()
 	if err != nil {
