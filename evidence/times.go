@@ -14,10 +14,7 @@ func (v *verification) covering(index uint64) (out []*stamped) {
 	all := slices.DeleteFunc(slices.Clone(v.stamped), func(s *stamped) bool { return !s.Counts || s.Size <= index })
 	slices.SortStableFunc(all, func(a, b *stamped) int { return a.token.NotAfter().Compare(b.token.NotAfter()) })
 	for _, s := range all {
-		// One signer has one voice, by whatever names it was pinned.
-		if !slices.ContainsFunc(out, func(o *stamped) bool {
-			return o.Authority == s.Authority || slices.Equal(o.token.Signer, s.token.Signer)
-		}) {
+		if !slices.ContainsFunc(out, func(o *stamped) bool { return o.Authority == s.Authority || o.token.OneVoice(s.token) }) {
 			out = append(out, s)
 		}
 	}

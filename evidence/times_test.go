@@ -2,12 +2,20 @@ package evidence_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"hash/crc32"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +27,7 @@ import (
 	"github.com/stenolog/steno/evidence"
 	. "github.com/stenolog/steno/evidence/evidencetest"
 	"github.com/stenolog/steno/internal/need"
+	"github.com/stenolog/steno/timestamp/authority"
 )
 
 func TestWitnessesAreASecondBracket(t *testing.T) {
@@ -40,6 +49,55 @@ func TestWitnessesAreASecondBracket(t *testing.T) {
 	want(t, alone, evidence.ExitVerified, "", "")
 	if got := alone.Sessions[0].Time.Witnessed; got == nil || got.NotBefore != nil || got.NotAfter == nil || got.NotAfter.Size != uint64(len(w.Leaves)) {
 		t.Errorf("by the file's checkpoint alone: %+v", got)
+	}
+}
+
+// TestOneKeyHasOneVoice: an authority is pinned twice, by certificates of two roots over the key with which it signs; or by a root,
+// and by an authority two steps below it.
+func TestOneKeyHasOneVoice(t *testing.T) {
+	l, r := newLog(t)
+	from, until := day("2006-01-01"), day("2010-01-01")
+	one := NewAuthority(t, "one.example", from, until)
+	serial := int64(0)
+	issue := func(ca bool, parent *x509.Certificate, public, by any) *x509.Certificate {
+		serial++
+		c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: fmt.Sprint("c", serial)}, NotBefore: from, NotAfter: until,
+			BasicConstraintsValid: true, IsCA: ca, KeyUsage: x509.KeyUsageDigitalSignature}
+		if ca {
+			c.KeyUsage = x509.KeyUsageCertSign
+		} else {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true,
+				Value: Must(asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}}))(t)}}
+		}
+		if parent == nil {
+			parent = c
+		}
+		return Must(x509.ParseCertificate(Must(x509.CreateCertificate(rand.Reader, c, parent, public, by))(t)))(t)
+	}
+	key := func() *ecdsa.PrivateKey { return Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t) }
+	rootKey, middleKey, lowKey, signerKey := key(), key(), key(), key()
+	root := issue(true, nil, rootKey.Public(), rootKey)
+	pinned := func(name string, by crypto.Signer, chain ...*x509.Certificate) *Authority {
+		a := NewAuthority(t, name, from, until)
+		a.Material, a.Anchors = authority.Material{Key: by, Chain: chain}, [][]byte{chain[len(chain)-1].Raw}
+		return a
+	}
+	again := pinned("two.example", one.Material.Key, issue(false, root, one.Material.Key.Public(), rootKey), root)
+	middle := issue(true, root, middleKey.Public(), rootKey)
+	low := issue(true, middle, lowKey.Public(), middleKey)
+	high := pinned("high.example", signerKey, issue(false, low, signerKey.Public(), lowKey), low, middle, root)
+	other := key()
+	below := pinned("low.example", other, issue(false, low, other.Public(), lowKey), low)
+	for _, two := range [][]*Authority{{one, again}, {high, below}} {
+		main := l.Open(SessionID(int(serial)+len(l.Leaves)), "bot", r)
+		main.CloseOnly()
+		l.Anchor(rounds[1], two...)
+		slices.SortFunc(two, func(a, b *Authority) int { return strings.Compare(a.Name, b.Name) })
+		report := verify(t, l.Evidence(main.ID), l.TrustPinning(2, two...))
+		want(t, report, evidence.ExitPolicy, evidence.CheckTime, "")
+		if got := report.Sessions[0].Time; len(got.Authorities) != 1 || got.NotAfter != nil {
+			t.Errorf("one key is %q, and bounds by %+v", got.Authorities, got.NotAfter)
+		}
 	}
 }
 

@@ -17,7 +17,9 @@
 package timestamp
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"slices"
 	"time"
 )
 
@@ -54,6 +56,15 @@ type Token struct {
 	SHA256   [sha256.Size]byte // of the token's DER
 	Signer   []byte            // DER
 	Chain    [][]byte          // DER, from the signer to an anchor, both included
+	Keys     [][]byte          // of Chain: DER of each SubjectPublicKeyInfo
+}
+
+// OneVoice tells whether two tokens hang on one key, the signer's or of somebody who certified both: whoever holds that could
+// have made the two, whatever the authorities are pinned as.
+func (t Token) OneVoice(o Token) bool {
+	return slices.ContainsFunc(t.Keys, func(k []byte) bool {
+		return slices.ContainsFunc(o.Keys, func(x []byte) bool { return bytes.Equal(k, x) })
+	})
 }
 
 // NotAfter is the latest time at which the authority can have seen the digest.

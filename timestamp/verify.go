@@ -54,7 +54,7 @@ func Verify(token []byte, digest [sha256.Size]byte, a Authority) (Token, error) 
 		t.Accuracy = a.Accuracy
 	}
 	for _, c := range chain {
-		t.Chain = append(t.Chain, c.Raw)
+		t.Chain, t.Keys = append(t.Chain, c.Raw), append(t.Keys, c.RawSubjectPublicKeyInfo)
 	}
 	return t, nil
 }
