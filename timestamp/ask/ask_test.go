@@ -112,7 +112,9 @@ func TestBadAuthorities(t *testing.T) {
 		"HTML that claims to be a reply": {reply([]byte("<h1>Welcome</h1>")), "this is no time-stamp response", timestamp.ReasonNotDER},
 		"nothing":                        {reply(nil), "this is no time-stamp response", timestamp.ReasonNotDER},
 		"down":                           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, "503 Service Unavailable", ""},
-		"elsewhere":                      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusTemporaryRedirect) }, "307 Temporary Redirect", ""},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
+		}, "307 Temporary Redirect", ""},
 		"a gigabyte": {func(w http.ResponseWriter, _ *http.Request) {
 			defer close(ended)
 			w.Header().Set("Content-Type", "application/timestamp-reply")
