@@ -393,3 +393,69 @@ func TestGoesOnWhereAnAnchorIsLost(t *testing.T) {
 		w.want("b", 1, w.published)
 	})
 }
+
+// What is recorded when somebody asks for a round is covered by it, also if another was due and waits to be published.
+func TestOnDemandCoversWhatIsThere(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.do(func() { w.size, w.recorded = 1, 1 })
+		w.sleep(2 * time.Second) // a round is due, over the first entry
+		w.do(func() { w.size, w.recorded = 2, 2 })
+		answer := make(chan anchoring.Outcome, 1)
+		go func() {
+			o, err := w.a.Anchor(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- o
+		}()
+		synctest.Wait()
+		for size := range uint64(2) {
+			w.do(func() { w.published = size + 1 })
+			w.sleep(2 * time.Second)
+		}
+		if o := <-answer; !o.New || o.Size != 2 {
+			t.Errorf("of 2 entries, %d are covered", o.Size)
+		}
+	})
+}
+
+// Of an authority that is marked as compromised, a token counts only if another proves that it is older.
+func TestBracketOfACompromisedAuthority(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.record(false)
+		w.publish()
+		w.peers[1].set(http.NotFound)
+		w.sleep(2 * time.Hour)
+		w.record(false) // at 3, anchored by a alone
+		w.publish()
+		last := w.size - 2
+		since := time.Now().Add(time.Minute)
+		w.halt()
+		w.peers[0].pinned.Compromised = since
+		w.start()
+		if b, err := w.a.Bracket(t.Context(), last); err != nil || b.NotAfter != nil || b.NotBefore == nil || b.NotBefore.Authority != "b" {
+			t.Errorf("nothing proves that the token is older: %+v, %v", b, err)
+		}
+		w.peers[1].set(nil)
+		w.sleep(30 * time.Second) // and now it is asked, before the key was lost
+		if b, err := w.a.Bracket(t.Context(), last); err != nil || b.NotAfter == nil || b.NotAfter.Authority != "a" {
+			t.Errorf("b has proven it: %+v, %v", b, err)
+		}
+	})
+}
+
+// Authorities that sign by one key are one, by whatever names.
+func TestBracketOfOneKey(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.halt()
+		a, b := w.peers[0], w.peers[1]
+		b.real, b.pinned.Anchors, w.demand = a.real, a.pinned.Anchors, 2
+		w.start()
+		w.record(false)
+		w.want("a", 1)
+		w.want("b", 1)
+		if b, err := w.a.Bracket(t.Context(), 0); err != nil || b.NotAfter != nil {
+			t.Errorf("one key is two authorities: %+v, %v", b, err)
+		}
+	})
+}

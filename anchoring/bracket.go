@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/recording"
@@ -42,18 +43,32 @@ func (a *Anchoring) Bracket(ctx context.Context, index uint64) (b Bracket, err e
 		return b, err
 	}
 	var bounds []Bound
-	for i, t := range tokens {
-		bounds = append(bounds, Bound{t.NotAfter(), after[i].Authority, after[i].Index, after[i].Size})
+	for _, i := range voices(tokens) {
+		bounds = append(bounds, Bound{tokens[i].NotAfter(), after[i].Authority, after[i].Index, after[i].Size})
 	}
-	slices.SortStableFunc(bounds, func(x, y Bound) int { return x.Time.Compare(y.Time) })
 	if len(bounds) >= a.c.Stamps {
 		b.NotAfter = &bounds[a.c.Stamps-1]
 	}
 	return b, nil
 }
 
-// tokensOf are the tokens of anchors. An authority that is pinned no more, or marked as compromised since, says nothing, nor does
-// a token that was lost.
+// voices are the places of tokens that hang on no key in common, the earliest first.
+func voices(tokens []timestamp.Token) (places []int) {
+	order := make([]int, len(tokens))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return tokens[i].NotAfter().Compare(tokens[j].NotAfter()) })
+	for _, i := range order {
+		if !slices.ContainsFunc(places, func(j int) bool { return tokens[i].OneVoice(tokens[j]) }) {
+			places = append(places, i)
+		}
+	}
+	return places
+}
+
+// tokensOf are the tokens of anchors. An authority that is pinned no more says nothing, nor does a token that was lost, or that
+// whoever has the key of a compromised authority could have made since.
 func (a *Anchoring) tokensOf(ctx context.Context, anchors []recording.Anchored) (at []recording.Anchored, all []timestamp.Token, err error) {
 	for _, x := range anchors {
 		t, err := a.token(ctx, x)
@@ -64,10 +79,37 @@ func (a *Anchoring) tokensOf(ctx context.Context, anchors []recording.Anchored) 
 		case err != nil:
 			return nil, nil, err
 		default:
-			at, all = append(at, x), append(all, t)
+			proven, err := a.proven(ctx, x)
+			if err != nil {
+				return nil, nil, err
+			}
+			if proven {
+				at, all = append(at, x), append(all, t)
+			}
 		}
 	}
 	return at, all, nil
+}
+
+// proven tells whether an authority is not compromised, or another one that is not has stamped this token before it was.
+func (a *Anchoring) proven(ctx context.Context, x recording.Anchored) (bool, error) {
+	since := a.compromised(x.Authority)
+	if since.IsZero() {
+		return true, nil
+	}
+	_, later := a.recording.Around(x.Index)
+	later = slices.DeleteFunc(later, func(l recording.Anchored) bool { return !a.compromised(l.Authority).IsZero() })
+	_, tokens, err := a.tokensOf(ctx, later) // of authorities that need no proof: this ends
+	return slices.ContainsFunc(tokens, func(t timestamp.Token) bool { return t.NotAfter().Before(since) }), err
+}
+
+// compromised is since when an authority is, or zero.
+func (a *Anchoring) compromised(name string) time.Time {
+	i := slices.IndexFunc(a.authorities, func(y *authority) bool { return y.Pinned.Name == name })
+	if i < 0 {
+		return time.Time{}
+	}
+	return a.authorities[i].Pinned.Compromised
 }
 
 // tokens are those that were verified: what is pinned does not change while the process lives.

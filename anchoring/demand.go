@@ -19,9 +19,13 @@ func (a *Anchoring) Anchor(ctx context.Context) (Outcome, error) {
 		return Outcome{}, errors.New("anchoring has not begun")
 	}
 	want := a.round.n
-	fresh := a.recording.AnchorState().Recorded > a.round.size
+	recorded := a.recording.AnchorState().Recorded
+	fresh := recorded > a.round.size
 	if fresh {
 		want, a.demanded = want+1, true
+		if a.target > 0 { // the round that is due already is this one, and covers what is there now
+			a.target = recorded
+		}
 	}
 	before := make([]int, len(a.authorities))
 	for i, x := range a.authorities {

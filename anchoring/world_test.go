@@ -165,7 +165,14 @@ func (b *book) Around(index uint64) (before, after []recording.Anchored) {
 	for _, x := range last {
 		before = append(before, x)
 	}
-	return before, nil
+	seen := map[string]bool{}
+	for _, x := range b.at {
+		if x.Size > index && !seen[x.Authority] {
+			seen[x.Authority] = true
+			after = append(after, x)
+		}
+	}
+	return before, after
 }
 
 func (b *book) Put(_ context.Context, s storage.Segment, blobs []storage.Blob) error {
@@ -256,10 +263,11 @@ func (p *peer) RoundTrip(r *http.Request) (*http.Response, error) {
 // A world is a book, and one process after the other that stamps.
 type world struct {
 	*book
-	t     *testing.T
-	peers []*peer
-	a     *anchoring.Anchoring
-	stop  func(context.Context) error
+	t      *testing.T
+	peers  []*peer
+	demand int // of authorities for a bound
+	a      *anchoring.Anchoring
+	stop   func(context.Context) error
 }
 
 // in runs a test by a clock that only moves while everything waits.
@@ -274,7 +282,7 @@ func in(t *testing.T, f func(t *testing.T, w *world)) {
 
 func (w *world) start() {
 	w.t.Helper()
-	var c anchoring.Config
+	c := anchoring.Config{Stamps: w.demand}
 	for _, p := range w.peers {
 		c.Authorities = append(c.Authorities, anchoring.Authority{Pinned: p.pinned, Asker: ask.Authority{
 			Name: p.name, URL: "http://" + p.name + ".example/", HTTP: &http.Client{Transport: p, Timeout: 20 * time.Second}, Now: time.Now,
