@@ -13,7 +13,8 @@
 // believed once the certificates have expired, or the authority's key has leaked, follows from other tokens that cover this one,
 // which is for the caller to see.
 //
-// Every byte of a token that passes is signed, or has one possible value. docs/spec/timestamp.md lists what is demanded.
+// Every byte of a token that passes is signed, or has one possible value, but for four things that say the same.
+// docs/spec/timestamp.md lists them, and what is demanded.
 package timestamp
 
 import (

@@ -5,7 +5,9 @@ import (
 	"crypto"
 	"crypto/elliptic"
 	"crypto/sha256"
+	"encoding/asn1"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -109,6 +111,26 @@ func TestChainOfThree(t *testing.T) {
 	a.Anchors = append(a.Anchors, timestamptest.NewCA(t).Cert.Raw)
 	if _, err := timestamp.Verify(token, timestamptest.Digest(), a); err != nil {
 		t.Errorf("with an anchor more: %v", err)
+	}
+}
+
+// TestWhatIsLeft: what can be written otherwise says the same.
+func TestWhatIsLeft(t *testing.T) {
+	m := timestamptest.NewMaker(t)
+	root, a := m.CA.Parent.Cert.Raw, m.Authority()
+	a.Anchors = [][]byte{root}
+	for name, edit := range map[string]func(t *tokens.Token){
+		"as it is":      func(*tokens.Token) {},
+		"another order": func(t *tokens.Token) { slices.Reverse(t.Certificates) },
+		"the anchor":    func(t *tokens.Token) { t.Certificates = append(t.Certificates, root) },
+		"no NULL": func(t *tokens.Token) {
+			t.Digests = tokens.Sequence(tokens.OID(asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}))
+		},
+	} {
+		got, err := timestamp.Verify(m.DER(edit), timestamptest.Digest(), a)
+		if err != nil || !got.Time.Equal(timestamptest.At()) || len(got.Chain) != 3 || !bytes.Equal(got.Signer, m.Cert.Raw) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
 }
 
