@@ -170,3 +170,22 @@ func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
 		}
 	}
 }
+
+// TestTrustFilesAreRefusedAlike, also by names that every JavaScript object has.
+func TestTrustFilesAreRefusedAlike(t *testing.T) {
+	l := evidencetest.NewWith(t, "log.test.example/prod", evidencetest.Options{Witnesses: 3, Quorum: 2})
+	main, _ := verifiertest.Record(l, evidencetest.SessionID(1), 1)
+	bundle := verifiertest.File(t, l.Evidence(main.ID))
+	var cases []verifiertest.Case
+	for _, threshold := range []string{"any", "all", "1", "01", "+1", "1.0", "0", "2", "constructor", "toString", "__proto__"} {
+		for _, name := range []string{"other", "hasOwnProperty", "__proto__", "none"} {
+			line := fmt.Sprintf("group %s %s g\n", name, threshold)
+			cases = append(cases, verifiertest.Case{Name: line, Bundle: bundle, Trust: append(l.Trust.Marshal(), line...)})
+		}
+	}
+	for i, js := range nodeReports(t, cases) {
+		if diff := cmp.Diff(goReport(t, cases[i]), js); diff != "" {
+			t.Errorf("%s: Go and JavaScript differ:\n%s", cases[i].Name, diff)
+		}
+	}
+}
