@@ -330,6 +330,9 @@ class Verification {
       if (id === 'anchors' && c.outcome === 'passed' && this.anchors.unchecked() > 0) {
         Object.assign(c, { outcome: 'not-checked', detail: 'this page does not check time-stamp tokens' });
       }
+      if (id === 'checkpoint' && c.outcome === 'passed' && this.checkpoint.unchecked.length > 0) {
+        Object.assign(c, { outcome: 'not-checked', detail: 'this page does not check signatures of ML-DSA-44: one that is wrong would fail' });
+      }
       r.checks.push(c);
     }
     const worst = (outcome) => this.findings.some((f) => f.outcome === outcome);
