@@ -210,14 +210,18 @@ func TestACKED_killedBetweenTokenAndEvent(t *testing.T) {
 	for i := range rounds(t, 5) {
 		p := d.start()
 		kill.Store(p)
-		rc := d.session(wire.Integrated)
-		// The first round is due at once, the others when somebody says so.
+		// The first round is due at once, and may kill it before this is answered; the others when somebody says so.
+		recorded, err := d.do(t.Context(), "POST", "ingest", wire.PathRecords, "recorder",
+			[]byte(`{"session":{"agent":"`+agent+`","privilege":"financial"},"close":{"outcome":"completed"}}`), "Content-Type: "+wire.JSONType)
 		go d.do(t.Context(), "POST", "ops", wire.PathAnchors, "operator", nil) //nolint:errcheck // it is killed
 		<-p.exited
 		p = d.start()
 		if i%2 == 0 { // else what was lost waits for the next round
 			d.round()
-			d.anchored(rc.Index)
+			var answer wire.Answer
+			if err == nil && json.Unmarshal(recorded.body, &answer) == nil && len(answer.Receipts) > 0 {
+				d.anchored(answer.Receipts[0].Index)
+			}
 		}
 		p.stop(t)
 	}
