@@ -18,7 +18,7 @@ func modules() []string {
 }
 
 var (
-	importLine = regexp.MustCompile(`(?m)^import (\{ [A-Za-z0-9_, ]+ \}) from '\./([a-z]+)\.mjs';$`)
+	importLine = regexp.MustCompile(`(?m)^import (\{ [A-Za-z0-9_, ]+ \}) from '\./([a-z0-9]+)\.mjs';$`)
 	exportWord = regexp.MustCompile(`(?m)^export (const|class|function|async function) ([A-Za-z0-9_]+)`)
 )
 
