@@ -55,7 +55,7 @@ curl -sS {{.Ingest}}/v1/sessions/$SESSION/close -H "Authorization: Bearer $(cat 
 # See what was recorded, with the vault's key to open it; take it away; prove it, without the server.
 {{.Program}} session list{{.DirFlag}}
 {{.Program}} session show{{.DirFlag}} $SESSION --identity {{quote .VaultKey}}
-{{.Program}} export{{.DirFlag}} $SESSION -o december.steno --identity {{quote .VaultKey}}
+{{.Program}} evidence{{.DirFlag}} $SESSION -o december.steno --identity {{quote .VaultKey}}
 {{.Program}} verify --trust {{quote .TrustFile}} december.steno
 
 # An MCP server, recorded: put this where your agent's configuration starts the server.

@@ -18,7 +18,7 @@ const (
 // readSession reads a session and the checkpoint that covers all of its entries, which takes a moment after the last: the
 // published one or, where that is enough, one that only the log has signed. Every read of entries stands in the log for
 // good, so that it waits by looking at checkpoints alone.
-func readSession(ctx context.Context, r *reader, id string, unwitnessed bool) (*client.SessionRecord, trust.Checkpoint, error) {
+func readSession(ctx context.Context, r *reader, id string, pending bool) (*client.SessionRecord, trust.Checkpoint, error) {
 	wait, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
 	for {
@@ -30,7 +30,7 @@ func readSession(ctx context.Context, r *reader, id string, unwitnessed bool) (*
 		if rec.Checkpoint.Size >= size {
 			return rec, rec.Checkpoint, nil
 		}
-		if unwitnessed {
+		if pending {
 			cp, err := covering(wait, r.Signed, size)
 			if err != nil {
 				return nil, cp, fmt.Errorf("reading session %s: the log has not signed a checkpoint over all of it: %w", id, err)
@@ -40,7 +40,7 @@ func readSession(ctx context.Context, r *reader, id string, unwitnessed bool) (*
 		// The record is checked under the checkpoint that comes, by reading it once more.
 		if cp, err := covering(wait, r.Checkpoint, size); err != nil {
 			err = fmt.Errorf("reading session %s: the log has published no checkpoint over all of it: %w", id, err)
-			return nil, cp, hint(err, "the quorum of witnesses may be missing: --unwitnessed takes the checkpoint that only the log has signed")
+			return nil, cp, hint(err, "the quorum of witnesses may be missing: --pending takes the checkpoint that only the log has signed")
 		}
 	}
 }

@@ -99,7 +99,7 @@ Begin with "steno up": it makes and runs a complete local deployment, and says w
 		return &exitError{code: exitUsage, err: hint(err, "see: %s --help", cmd.CommandPath())}
 	})
 	root.AddCommand(
-		newUp(), newRecord(), newSession(), newProof(), newExport(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
+		newUp(), newRecord(), newSession(), newProof(), newEvidence(), newVerify(), newAudit(asked), newKey(), newEnrol(), newTrust(),
 		newTSA(), newAnchor(),
 		witnessd.Command("witness"),
 		newVerifier(), newVersion(),

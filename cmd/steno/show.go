@@ -14,7 +14,7 @@ import (
 
 func newSessionShow() *cobra.Command {
 	var identity string
-	var asJSON, full, unwitnessed bool
+	var asJSON, full, pending bool
 	cmd := &cobra.Command{
 		Use: "show SESSION", Short: "Tell what happened in a session, as far as it is proven", Args: exactly(1, "one session is needed"),
 		Long: `Tell what happened in a session: its tracks merged by time, what was sealed if you hold a key to it, and what the log
@@ -22,7 +22,7 @@ said of it. Every entry shown was checked: proven in the log's tree, enrolled, s
 	}
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "file of an age identity that opens what is sealed, such as vault.key")
-	cmd.Flags().BoolVar(&unwitnessed, "unwitnessed", false, "do not wait for the witnesses: prove it by what only the log has signed")
+	cmd.Flags().BoolVar(&pending, "pending", false, "do not wait for the witnesses: prove it by what only the log has signed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	cmd.Flags().BoolVar(&full, "full", false, "show what was opened at full length")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -30,7 +30,7 @@ said of it. Every entry shown was checked: proven in the log's tree, enrolled, s
 		if err != nil {
 			return err
 		}
-		s, err := readStory(cmd.Context(), dirOr(*dir), id, identity, unwitnessed)
+		s, err := readStory(cmd.Context(), dirOr(*dir), id, identity, pending)
 		if err != nil {
 			return err
 		}
@@ -51,12 +51,12 @@ func sessionArg(s string) (string, error) {
 	return ref.Session, nil
 }
 
-func readStory(ctx context.Context, dir, id, identity string, unwitnessed bool) (story, error) {
+func readStory(ctx context.Context, dir, id, identity string, pending bool) (story, error) {
 	r, err := newReader(dir)
 	if err != nil {
 		return story{}, err
 	}
-	rec, cp, err := readSession(ctx, r, id, unwitnessed)
+	rec, cp, err := readSession(ctx, r, id, pending)
 	if err != nil {
 		return story{}, err
 	}
@@ -100,7 +100,7 @@ func leavesOf(rec *client.SessionRecord) []leaf {
 	return all
 }
 
-// judge draws the verdict as the verifier of an export does.
+// judge draws the verdict as the verifier of evidence does.
 func judge(t *trust.Trust, rec *client.SessionRecord) (evidence.SessionReport, error) {
 	s := evidence.Keys{Trust: t, Witnessed: rec.Checkpoint.Witnessed}.Session(rec.Session)
 	for _, x := range rec.Recorded() {

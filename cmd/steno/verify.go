@@ -15,7 +15,7 @@ import (
 func newVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify --trust FILE [--json] [--signed-by HOLDERS] BUNDLE",
-		Short: "Verify an exported session, offline",
+		Short: "Verify evidence, offline",
 		Long:  strings.ReplaceAll(evidence.Usage, "steno-verify", "steno verify"),
 		// The flags are the verifier's, also where they are wrong: --json answers that in JSON.
 		DisableFlagParsing: true,

@@ -103,7 +103,7 @@ func (l *stampedLog) unstamped(first, last uint64) *evidence.Bundle {
 	return b
 }
 
-func TestExport_timeStampsBoundTheSession(t *testing.T) {
+func TestEvidence_timeStampsBoundTheSession(t *testing.T) {
 	l, b, first, last := newStampedLog(t, 3, 3)
 	if r := evidence.Verify(b, l.Trust, evidence.Options{}); r.Exit != evidence.ExitPolicy {
 		t.Fatalf("without time stamps: exit %d", r.Exit)
@@ -132,8 +132,8 @@ func TestExport_timeStampsBoundTheSession(t *testing.T) {
 	}
 }
 
-// TestExport_whatRenewsGoesAlong: of a log of years, some rounds up to the newest.
-func TestExport_whatRenewsGoesAlong(t *testing.T) {
+// TestEvidence_whatRenewsGoesAlong: of a log of years, some rounds up to the newest.
+func TestEvidence_whatRenewsGoesAlong(t *testing.T) {
 	l, b, first, last := newStampedLog(t, 1, 100)
 	if err := l.at(t).addAnchors(t.Context(), b, first, last); err != nil {
 		t.Fatal(err)
@@ -154,8 +154,8 @@ func TestExport_whatRenewsGoesAlong(t *testing.T) {
 	}
 }
 
-// TestExport_oneAuthorityIsAway: a server that waits for the second says nothing of the first, which somebody else may be content with.
-func TestExport_oneAuthorityIsAway(t *testing.T) {
+// TestEvidence_oneAuthorityIsAway: a server that waits for the second says nothing of the first, which somebody else may be content with.
+func TestEvidence_oneAuthorityIsAway(t *testing.T) {
 	for _, more := range []int{0, 1, 40} {
 		l, _, first, last := newStampedLog(t, 1, 0)
 		for n := range 1 + more {
@@ -186,7 +186,7 @@ func TestExport_oneAuthorityIsAway(t *testing.T) {
 	}
 }
 
-func TestExport_withoutTimeStamps(t *testing.T) {
+func TestEvidence_withoutTimeStamps(t *testing.T) {
 	l, b, first, last := newStampedLog(t, 0, 0)
 	if err := l.at(t).addAnchors(t.Context(), b, first, last); err != nil || len(b.Anchors)+len(b.Public) > 0 {
 		t.Fatalf("%v, %d anchors", err, len(b.Anchors))

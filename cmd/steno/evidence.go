@@ -20,23 +20,23 @@ import (
 	"github.com/stenolog/steno/trust"
 )
 
-func newExport() *cobra.Command {
-	var f exportFlags
+func newEvidence() *cobra.Command {
+	var f evidenceFlags
 	cmd := &cobra.Command{
-		Use: "export SESSION -o FILE", Short: "Put a session and its proofs into one file that verify reads", Args: exactly(1, "one session is needed"),
+		Use: "evidence SESSION -o FILE", Short: "Put a session and its proofs into one file that verify reads", Args: exactly(1, "one session is needed"),
 		Long: `Put a session, its proofs and its sealed content into one file, which anybody who has the trust file can verify
 offline. With --identity everything that the identity opens is disclosed in it, in clear: whoever has the file can read it.
 
 The proofs are under the checkpoint that the log publishes, which has the quorum of witnesses. While that does not cover the
-session, --unwitnessed takes the one that only the log has signed: verify then says what is missing, with exit code 3.
+session, --pending takes the one that only the log has signed: verify then says what is missing, with exit code 3.
 
 The time stamps go along that bound the session's time, and later ones that renew them, as far as there are any yet: they are made
-every hour. Export again later to have them.`,
+every hour. Make another later to have them.`,
 	}
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file; it must not exist")
 	cmd.Flags().StringVar(&f.identity, "identity", "", "file of an age identity; what it opens is disclosed to whoever has the file")
-	cmd.Flags().BoolVar(&f.unwitnessed, "unwitnessed", false, "do not wait for the witnesses")
+	cmd.Flags().BoolVar(&f.pending, "pending", false, "do not wait for the witnesses")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := sessionArg(args[0])
 		if err != nil {
@@ -50,17 +50,17 @@ every hour. Export again later to have them.`,
 	return cmd
 }
 
-type exportFlags struct {
+type evidenceFlags struct {
 	out, identity string
-	unwitnessed   bool
+	pending   bool
 }
 
-func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Writer) (err error) {
+func (f evidenceFlags) export(ctx context.Context, dir, id string, stderr io.Writer) (err error) {
 	r, err := newReader(dir)
 	if err != nil {
 		return err
 	}
-	rec, cp, err := readSession(ctx, r, id, f.unwitnessed)
+	rec, cp, err := readSession(ctx, r, id, f.pending)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (f exportFlags) export(ctx context.Context, dir, id string, stderr io.Write
 	if err := writeBundle(f.out, b); err != nil || cp.Witnessed {
 		return err
 	}
-	fmt.Fprintf(stderr, "steno: %s is proven by the log's word alone: %s\n  verify will say so, with exit code 3; export again when the witnesses have seen it\n",
+	fmt.Fprintf(stderr, "steno: %s is proven by the log's word alone: %s\n  verify will say so, with exit code 3; make another when the witnesses have seen it\n",
 		oneLine(f.out), oneLine(cp.Missing))
 	return nil
 }
@@ -158,7 +158,7 @@ func disclosures(ctx context.Context, rec *client.SessionRecord, o *client.Opene
 
 // writeBundle gives the file its name only when it is whole, and never takes that of another.
 func writeBundle(out string, b *evidence.Bundle) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(out), ".steno-export-")
+	tmp, err := os.CreateTemp(filepath.Dir(out), ".steno-evidence-")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", out, err)
 	}

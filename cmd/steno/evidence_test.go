@@ -36,13 +36,13 @@ func steno(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// TestExport_unwitnessed takes a session away that no quorum has seen. It is evidence, and says what it lacks; when the
+// TestEvidence_pending takes a session away that no quorum has seen. It is evidence, and says what it lacks; when the
 // witnesses are back, it is exported again and lacks nothing.
-func TestExport_unwitnessed(t *testing.T) {
+func TestEvidence_pending(t *testing.T) {
 	up, stopped := withoutQuorum(t)
 	session := recordOne(t, up.dir)
 	file, pinned := filepath.Join(t.TempDir(), "unwitnessed.steno"), filepath.Join(up.dir, "trust")
-	code, _, stderr := steno(t, "export", "--dir", up.dir, "--unwitnessed", session, "-o", file)
+	code, _, stderr := steno(t, "evidence", "--dir", up.dir, "--pending", session, "-o", file)
 	if code != exitOK || !strings.Contains(stderr, "the log's word alone") || !strings.Contains(stderr, "is not met") {
 		t.Fatalf("export: exit %d, %s", code, stderr)
 	}
@@ -56,7 +56,7 @@ func TestExport_unwitnessed(t *testing.T) {
 		t.Errorf("verify: exit %d, %s", code, stdout)
 	}
 	verifyLeaf(t, file, pinned)
-	if code, stdout, stderr := steno(t, "session", "show", "--dir", up.dir, "--unwitnessed", session); code != exitOK || !strings.Contains(stdout, "session.close") {
+	if code, stdout, stderr := steno(t, "session", "show", "--dir", up.dir, "--pending", session); code != exitOK || !strings.Contains(stdout, "session.close") {
 		t.Errorf("show: exit %d, %s%s", code, stdout, stderr)
 	}
 	waitingIsNoReading(t, up.dir, session)
@@ -73,7 +73,7 @@ func TestExport_unwitnessed(t *testing.T) {
 		serve(t, config, address)
 	}
 	file = filepath.Join(t.TempDir(), "witnessed.steno")
-	if code, _, stderr := steno(t, "export", "--dir", up.dir, session, "-o", file); code != exitOK || stderr != "" {
+	if code, _, stderr := steno(t, "evidence", "--dir", up.dir, session, "-o", file); code != exitOK || stderr != "" {
 		t.Fatalf("export: exit %d, %s", code, stderr)
 	}
 	if code, stdout, _ := steno(t, "verify", "--trust", pinned, file); code != exitOK || !strings.Contains(stdout, " of the pinned witnesses (") {
