@@ -2,6 +2,7 @@ package timestamp
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -19,10 +20,11 @@ const minRSABits = 2048
 
 // A certID is an ESSCertID or ESSCertIDv2: a hash of a certificate, inside what is signed.
 type certID struct {
-	sum    func([]byte) []byte
-	hash   []byte
-	issuer []byte // DER of a Name; nil where absent
-	serial *big.Int
+	algorithm algorithm // zero for SHA-1
+	sum       func([]byte) []byte
+	hash      []byte
+	issuer    []byte // DER of a Name; nil where absent
+	serial    *big.Int
 }
 
 func (id certID) names(c *x509.Certificate) bool {
@@ -87,7 +89,7 @@ func readCertID(s *cryptobyte.String, v2 bool) (id certID, ok bool) {
 		if h.hash() == 0 {
 			return id, false
 		}
-		id.sum = func(b []byte) []byte { return sum(h.hash(), b) }
+		id.algorithm, id.sum = h, func(b []byte) []byte { return sum(h.hash(), b) }
 	}
 	if !seq.ReadASN1Bytes(&id.hash, cbasn1.OCTET_STRING) {
 		return id, false
@@ -226,7 +228,8 @@ func (t *tstInfo) checkName(signer *x509.Certificate) error {
 	return nil
 }
 
-// chain is a shortest chain from the signer to an anchor of the authority, at the time of the token.
+// chain leads from the signer to an anchor of the authority, at the time of the token. Of several it is the one whose algorithms end
+// last; of those, one that uses nothing broken; of those, the shortest.
 func (p *parsed) chain(signer *x509.Certificate, a Authority) ([]*x509.Certificate, error) {
 	var anchors []*x509.Certificate
 	opts := x509.VerifyOptions{
@@ -266,7 +269,9 @@ func (p *parsed) chain(signer *x509.Certificate, a Authority) ([]*x509.Certifica
 			return nil, refuse(ReasonExtraCertificate, "%q is in no chain from the signer to an anchor", c.Subject)
 		}
 	}
-	return slices.MinFunc(chains, func(a, b []*x509.Certificate) int { return len(a) - len(b) }), nil
+	return slices.MinFunc(chains, func(x, y []*x509.Certificate) int {
+		return cmp.Or(compareEnds(a.ends(p.algorithms(x)), a.ends(p.algorithms(y))), len(x)-len(y))
+	}), nil
 }
 
 // mayUse says that the signature does not keep a certificate out of the chain.

@@ -30,6 +30,7 @@ const (
 	ReasonTokenExtension   Reason = "token-extension"
 	ReasonWindow           Reason = "window"
 	ReasonCompromised      Reason = "compromised"
+	ReasonAlgorithm        Reason = "algorithm"
 
 	// Of the certificates.
 	ReasonNoCertificate       Reason = "no-certificate"

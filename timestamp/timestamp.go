@@ -45,6 +45,9 @@ type Authority struct {
 	// Compromised, unless zero, is since when the authority's word is worth nothing: tokens of this time and later never count.
 	// Earlier ones count only where a successor of another authority proves that they existed before, which Verify does not see.
 	Compromised time.Time
+	// Algorithms are those that have an end. A token that uses one counts only if it is of before by its own time, which Verify sees, and
+	// if the tokens of others that prove it to have existed prove it before, which Verify does not see.
+	Algorithms []AlgorithmEnd
 }
 
 // A Token is what a verified token says.
@@ -58,6 +61,10 @@ type Token struct {
 	Signer   []byte            // DER
 	Chain    [][]byte          // DER, from the signer to an anchor, both included
 	Keys     [][]byte          // of Chain: DER of each SubjectPublicKeyInfo
+
+	Algorithms []string       // names of what it uses, ascending
+	Ends       []AlgorithmEnd // those of the authority's that it uses
+	Expires    time.Time      // when the first certificate of Chain expires
 }
 
 // OneVoice tells whether two tokens hang on one key, the signer's or of somebody who certified both: whoever holds that could

@@ -55,8 +55,27 @@ func Verify(token []byte, digest [sha256.Size]byte, a Authority) (Token, error) 
 	}
 	for _, c := range chain {
 		t.Chain, t.Keys = append(t.Chain, c.Raw), append(t.Keys, c.RawSubjectPublicKeyInfo)
+		if t.Expires.IsZero() || c.NotAfter.Before(t.Expires) {
+			t.Expires = c.NotAfter
+		}
+	}
+	t.Algorithms = p.algorithms(chain)
+	t.Ends = a.ends(t.Algorithms)
+	if err := t.checkEnds(); err != nil {
+		return Token{}, err
 	}
 	return t, nil
+}
+
+// checkEnds holds the token's time against the ends of what it uses.
+func (t Token) checkEnds() error {
+	for _, e := range t.Ends {
+		if !t.NotAfter().Before(e.End) {
+			return refuse(ReasonAlgorithm, "it uses %s, which counts before %s, and may be of %s", e.Name, e.End.Format(time.DateOnly),
+				t.NotAfter().Format(time.RFC3339Nano))
+		}
+	}
+	return nil
 }
 
 // check holds what a token says against what was pinned.

@@ -29,7 +29,7 @@ const (
 	nothing       = "-"
 )
 
-// Authorities are the pinned time-stamp authorities, by name.
+// Authorities are the pinned time-stamp authorities, by name. The ends of algorithms are of each.
 func (t *Trust) Authorities() []timestamp.Authority {
 	out := slices.Clone(t.Config.Authorities)
 	for i, a := range out {
@@ -38,6 +38,7 @@ func (t *Trust) Authorities() []timestamp.Authority {
 		for j, der := range a.Anchors {
 			out[i].Anchors[j] = bytes.Clone(der)
 		}
+		out[i].Algorithms = slices.Clone(t.Config.Algorithms)
 	}
 	return out
 }
@@ -183,13 +184,16 @@ func isOID(s string) bool {
 
 // checkWhole refuses what the file can't say, and would cut.
 func checkWhole(a timestamp.Authority) error {
-	for _, day := range []time.Time{a.From, a.Until} {
-		if !day.Equal(day.UTC().Truncate(24 * time.Hour)) {
-			return fmt.Errorf("authority %q: its window is not of whole days in UTC", a.Name)
-		}
+	if !wholeDay(a.From) || !wholeDay(a.Until) {
+		return fmt.Errorf("authority %q: its window is not of whole days in UTC", a.Name)
+	}
+	if len(a.Algorithms) > 0 {
+		return fmt.Errorf("authority %q: it has ends of algorithms of its own, and the file says them of all authorities as a whole", a.Name)
 	}
 	if a.Accuracy%time.Second != 0 || !a.Compromised.Equal(a.Compromised.Truncate(time.Second)) {
 		return fmt.Errorf("authority %q: accuracy and time of compromise are not of whole seconds", a.Name)
 	}
 	return nil
 }
+
+func wholeDay(t time.Time) bool { return t.Equal(t.UTC().Truncate(24 * time.Hour)) }

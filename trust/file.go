@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stenolog/steno/checkpoint"
+	"github.com/stenolog/steno/timestamp"
 )
 
 // dateLayout is how a requirement's day is written, in UTC.
@@ -41,6 +42,9 @@ func (c Config) marshal() []byte {
 	}
 	if c.Stamps > 0 {
 		fmt.Fprintf(&b, "stamps %d\n", c.Stamps)
+	}
+	for _, a := range c.Algorithms {
+		b.WriteString(algorithmLine(a) + "\n")
 	}
 	b.WriteString(policyLine + "\n")
 	b.Write(c.Policy)
@@ -121,8 +125,13 @@ func (c *Config) take(word, rest string) (err error) {
 		if c.Stamps, err = strconv.Atoi(rest); err != nil {
 			err = errors.New("not a number in decimal")
 		}
+	case "algorithm":
+		var a timestamp.AlgorithmEnd
+		if a, err = parseAlgorithm(rest); err == nil {
+			c.Algorithms, err = more(c.Algorithms, a, maxAlgorithms)
+		}
 	default:
-		err = errors.New("begins with none of version, previous, threshold, signer, received, system, enroller, operator, window, require, authority, stamps, policy")
+		err = errors.New("begins with none of version, previous, threshold, signer, received, system, enroller, operator, window, require, authority, stamps, algorithm, policy")
 	}
 	return err
 }

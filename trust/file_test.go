@@ -27,12 +27,13 @@ type trustVector struct {
 	Stamps  int    `json:"stamps,omitempty"`
 
 	Authorities []string `json:"authorities,omitempty"` // their names
+	Algorithms  []string `json:"algorithms,omitempty"`  // their names, days and marks
 
 	errorHas string
 }
 
 const trustAbout = "Trust files, steno/trust/v1 and v2: trust is the file. A refused one must be refused as a whole, for the reason. " +
-	"quorum is in words, with operators for witnesses; overlap says that any two quorums have an operator in common; stamps, how many of the authorities must bound a time."
+	"quorum is in words, with operators for witnesses; overlap says that any two quorums have an operator in common; stamps, how many of the authorities must bound a time; algorithms, which of them end in time stamps, when, and whether they are broken."
 
 func (w *world) make(change func(*trust.Config)) *trust.Trust {
 	c := w.config()
@@ -61,7 +62,15 @@ func accepted(name, reason string, tr *trust.Trust) trustVector {
 	for _, a := range tr.Authorities() {
 		v.Authorities = append(v.Authorities, a.Name)
 	}
+	for _, a := range tr.Algorithms {
+		mark := map[bool]string{true: " broken"}[a.Broken]
+		v.Algorithms = append(v.Algorithms, a.Name+" "+a.End.Format(time.DateOnly)+mark)
+	}
 	return v
+}
+
+func trustVectors(w *world) []trustVector {
+	return slices.Concat(acceptedTrusts(w), acceptedAuthorities(w), acceptedAlgorithms(w), refusedTrusts(w), refusedAuthorities(w), refusedAlgorithms(w))
 }
 
 func acceptedTrusts(w *world) []trustVector {
@@ -223,7 +232,7 @@ func sorted(a, b string) string {
 
 func TestTrustVectors(t *testing.T) {
 	w := newWorld()
-	made := slices.Concat(acceptedTrusts(w), acceptedAuthorities(w), refusedTrusts(w), refusedAuthorities(w))
+	made := trustVectors(w)
 	plain := make([]trustVector, len(made))
 	for i, v := range made {
 		v.errorHas = ""
@@ -304,7 +313,7 @@ func TestMakeWritesWhatItWasGiven(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	w := newWorld()
-	for _, v := range slices.Concat(acceptedTrusts(w), acceptedAuthorities(w), refusedTrusts(w), refusedAuthorities(w)) {
+	for _, v := range trustVectors(w) {
 		f.Add([]byte(v.Trust))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -17,6 +17,7 @@
 //	require ml-dsa-44 2028-01-01
 //	authority tsa.example 2026-01-01 2031-01-01 1 1.2.3.4.1 - MIIB…
 //	stamps 1
+//	algorithm rsa-2048 2031-01-01
 //	policy
 //	log log.acme.example/prod+d1c2b3a4+AQ…
 //	witness w1 auditor.example/w1+… https://witness.auditor.example/
@@ -73,7 +74,9 @@ type Config struct {
 	// Authorities are those whose time-stamp tokens bound times, and Stamps is how many of them must; 0 demands none.
 	Authorities []timestamp.Authority
 	Stamps      int
-	Policy      []byte // a tlog-policy; its logs are the keys of the one log
+	// Algorithms are those that stop counting in time-stamp tokens, whosever they are.
+	Algorithms []timestamp.AlgorithmEnd
+	Policy     []byte // a tlog-policy; its logs are the keys of the one log
 }
 
 // An Operator runs witnesses. Cosignatures of one operator never count twice: if it has several keys, they are the members
@@ -130,6 +133,11 @@ func Make(c Config) (*Trust, error) {
 			return nil, fmt.Errorf("making a trust file: %w", err)
 		}
 	}
+	for _, a := range c.Algorithms {
+		if !wholeDay(a.End) {
+			return nil, fmt.Errorf("making a trust file: algorithm %s: its end is no whole day in UTC", a.Name)
+		}
+	}
 	return Parse(c.marshal())
 }
 
@@ -147,6 +155,9 @@ func (c *Config) words() (w []string) {
 	}
 	for _, a := range c.Authorities {
 		w = append(append(w, a.Name), a.Policies...)
+	}
+	for _, a := range c.Algorithms {
+		w = append(w, a.Name)
 	}
 	return w
 }
@@ -173,6 +184,9 @@ func (c *Config) order() {
 		})
 	}
 	slices.SortFunc(c.Authorities, func(a, b timestamp.Authority) int { return strings.Compare(a.Name, b.Name) })
+	c.Algorithms = slices.SortedFunc(slices.Values(c.Algorithms), func(a, b timestamp.AlgorithmEnd) int {
+		return strings.Compare(algorithmLine(a), algorithmLine(b))
+	})
 }
 
 // Parse reads a trust file in its one spelling.
@@ -226,7 +240,7 @@ func (t *Trust) load() error {
 		return fmt.Errorf("threshold %d of %d signers", t.Threshold, len(t.Signers))
 	}
 	for _, check := range []func() error{
-		t.checkPoints, t.loadCheckpointKeys, t.checkOperators, t.loadWindows, t.checkReachable, t.checkRequirements, t.loadAuthorities,
+		t.checkPoints, t.loadCheckpointKeys, t.checkOperators, t.loadWindows, t.checkReachable, t.checkRequirements, t.loadAuthorities, t.checkAlgorithms,
 	} {
 		if err := check(); err != nil {
 			return err
