@@ -39,13 +39,14 @@ const (
 	Metadata Action = "metadata" // find sessions and see what can be searched of them
 	Content  Action = "content"  // read entries, blobs and wrapped keys
 	Prove    Action = "prove"    // get inclusion proofs: hashes, no content
+	Disclose Action = "disclose" // have it recorded that evidence is handed out, which is for whoever could read it
 	Health   Action = "health"   // see health and metrics
 )
 
 // may is the whole policy.
 var may = map[Role][]Action{
 	Recorder: {Append, Status, Prove},
-	Auditor:  {Metadata, Content, Prove},
+	Auditor:  {Metadata, Content, Prove, Disclose},
 	Operator: {Health},
 }
 

@@ -47,11 +47,11 @@ func principal(r access.Role) access.Principal {
 // The table of DESIGN 11, as far as its roles exist.
 func TestAllow_everyRoleAndAction(t *testing.T) {
 	allowed := map[access.Role]string{
-		access.Recorder: "append status prove", access.Auditor: "metadata content prove", access.Operator: "health",
+		access.Recorder: "append status prove", access.Auditor: "metadata content prove disclose", access.Operator: "health",
 		"": "", "public": "",
 	}
 	for role, actions := range allowed {
-		for _, a := range []access.Action{access.Append, access.Status, access.Metadata, access.Content, access.Prove, access.Health, "erase", ""} {
+		for _, a := range []access.Action{access.Append, access.Status, access.Metadata, access.Content, access.Prove, access.Disclose, access.Health, "erase", ""} {
 			w := &watch{}
 			err := access.NewGate(w, nil).Allow(t.Context(), principal(role), a, access.Scope{What: access.WhatKeys})
 			want := a != "" && strings.Contains(actions, string(a))

@@ -5,7 +5,7 @@
 //
 //	ingest   recorders append, and see how their own sessions stand
 //	public   the checkpoint and hash tiles: what witnesses and verifiers need, no content
-//	audit    auditors search and read; every read of content is recorded before the content leaves
+//	audit    auditors search and read, and say what they hand out; every read of content is recorded before the content leaves
 //	ops      health and metrics; an operator has time stamps made
 //
 // openapi.yaml was written first and is served by each. docs/spec/errors.md lists the problems.
@@ -42,6 +42,7 @@ type Recording interface {
 	Heartbeat(ctx context.Context, who recording.Who, session string) (recording.Pulse, error)
 	Head(ctx context.Context, who recording.Who, session string) (recording.SessionHead, error)
 	Access(ctx context.Context, a entry.Access) error
+	Disclose(ctx context.Context, who recording.Who, body []byte) (indexes []uint64, err error)
 	CatchUp(ctx context.Context) (indexed uint64)
 }
 

@@ -61,15 +61,20 @@ func (b *body) release() {
 // readBody reads the whole body, within its limit of size and within the budget, and within the time that hurry gave it. The
 // caller releases it.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
+	return a.readBodyOf(w, r, a.Limits.MaxBody)
+}
+
+// readBodyOf is readBody with a limit of its own.
+func (a *API) readBodyOf(w http.ResponseWriter, r *http.Request, most int64) (*body, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, refuse(codeEncoding, "")
 	}
-	if r.ContentLength > a.Limits.MaxBody {
+	if r.ContentLength > most {
 		w.Header().Set("Connection", "close")
 		return nil, refuse(codeBodySize, "")
 	}
 	b := &body{budget: a.budget}
-	if err := b.read(http.MaxBytesReader(w, r.Body, a.Limits.MaxBody), r.ContentLength, a.Limits.MaxBody); err != nil {
+	if err := b.read(http.MaxBytesReader(w, r.Body, most), r.ContentLength, most); err != nil {
 		b.release()
 		w.Header().Set("Connection", "close") // the rest of the body is still to come
 		return nil, err

@@ -106,6 +106,7 @@ func (a *API) Audit() http.Handler {
 		r.With(a.accept(wire.BlobsType)).Get(wire.PathBlobs, a.readBlobs)
 		r.With(a.accept(wire.BlobType)).Get(wire.PathBlob, a.readBlob)
 	})
+	r.With(a.as(access.Disclose), a.accept(wire.JSONType), a.writable).Post(wire.PathDisclosures, a.disclose)
 	a.proveRoutes(r)
 	return r
 }

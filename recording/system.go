@@ -33,6 +33,8 @@ type systemJob struct {
 	note   func(d *draft) ([]noted, error) // called in the order of the log
 	fold   func(i int, index uint64)       // called for each of leaves that is in the log
 	done   chan error                      // buffered
+	notes  int                             // events that note made
+	at     []uint64                        // the leaves that they stand in, each once: known when done says nil
 }
 
 // noted is one event of the system session.
@@ -102,13 +104,19 @@ func (s *system) restore(next uint64, head entry.Hash) (err error) {
 
 // write makes events durable. They were made here or checked before.
 func (s *system) write(ctx context.Context, events ...noted) error {
+	_, err := s.writeAt(ctx, events...)
+	return err
+}
+
+// writeAt is write, and says in which leaves they are.
+func (s *system) writeAt(ctx context.Context, events ...noted) ([]uint64, error) {
 	job := &systemJob{note: func(*draft) ([]noted, error) { return events, nil }, done: make(chan error, 1)}
 	s.jobs.add(job)
 	select {
 	case err := <-job.done:
-		return err
+		return job.at, err
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -132,6 +140,7 @@ func (s *system) run(group []*systemJob) {
 			job.done <- err
 			continue
 		}
+		job.notes = len(notes)
 		for _, n := range notes {
 			events = append(events, recorder.Plain(n.typ, n.value))
 		}
@@ -185,7 +194,7 @@ func (s *system) append(ctx context.Context, group []*systemJob, leaves [][]byte
 	if rest := unplaced(at[first:]); rest < len(own) {
 		s.rewind(at[first:], own, rest, next, head)
 	}
-	s.answer(group, at, err)
+	s.answer(group, own, at, err)
 }
 
 // foldAll takes what is in the log in, in the order of the log.
@@ -234,14 +243,25 @@ func (s *system) rewind(at []*log.Placed, own []*digest, rest int, next uint64, 
 	}
 }
 
-func (s *system) answer(group []*systemJob, at []*log.Placed, err error) {
-	whole := unplaced(at) == len(at)
+func (s *system) answer(group []*systemJob, own []*digest, at []*log.Placed, err error) {
+	if unplaced(at) < len(at) {
+		answerAll(group, err)
+		return
+	}
+	var seq uint64
+	if len(own) > 0 {
+		seq = own[0].seq
+	}
 	for _, job := range group {
-		if whole {
-			job.done <- nil
-		} else {
-			job.done <- err
+		for end := seq + uint64(job.notes); seq < end; seq++ {
+			for own[0].next <= seq {
+				own = own[1:]
+			}
+			if n := len(job.at); n == 0 || job.at[n-1] != own[0].index {
+				job.at = append(job.at, own[0].index)
+			}
 		}
+		job.done <- nil
 	}
 }
 

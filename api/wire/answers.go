@@ -4,22 +4,23 @@ import "github.com/stenolog/steno/entry"
 
 // Paths of the API, as chi and net/http patterns write them. {id} is a session.
 const (
-	PathSessions   = "/v1/sessions"
-	PathSession    = "/v1/sessions/{id}"
-	PathTracks     = "/v1/sessions/{id}/tracks"
-	PathEntries    = "/v1/sessions/{id}/entries"
-	PathEvents     = "/v1/sessions/{id}/events"
-	PathHeartbeat  = "/v1/sessions/{id}/heartbeat"
-	PathClose      = "/v1/sessions/{id}/close"
-	PathHead       = "/v1/sessions/{id}/head"
-	PathKeys       = "/v1/sessions/{id}/keys"
-	PathBlobs      = "/v1/sessions/{id}/blobs"
-	PathRecords    = "/v1/records"
-	PathBlob       = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url; ?entry= is the index of a leaf that names it
-	PathProof      = "/v1/entries/{index}/proof"
-	PathTime       = "/v1/entries/{index}/time"
-	PathCheckpoint = "/v1/checkpoint" // the latest that the log has signed, whether it has the quorum or not
-	PathAnchors    = "/v1/anchors"
+	PathSessions    = "/v1/sessions"
+	PathSession     = "/v1/sessions/{id}"
+	PathTracks      = "/v1/sessions/{id}/tracks"
+	PathEntries     = "/v1/sessions/{id}/entries"
+	PathEvents      = "/v1/sessions/{id}/events"
+	PathHeartbeat   = "/v1/sessions/{id}/heartbeat"
+	PathClose       = "/v1/sessions/{id}/close"
+	PathHead        = "/v1/sessions/{id}/head"
+	PathKeys        = "/v1/sessions/{id}/keys"
+	PathBlobs       = "/v1/sessions/{id}/blobs"
+	PathRecords     = "/v1/records"
+	PathBlob        = "/v1/blobs/{hash}" // SHA-256 in unpadded base64url; ?entry= is the index of a leaf that names it
+	PathProof       = "/v1/entries/{index}/proof"
+	PathTime        = "/v1/entries/{index}/time"
+	PathCheckpoint  = "/v1/checkpoint" // the latest that the log has signed, whether it has the quorum or not
+	PathAnchors     = "/v1/anchors"
+	PathDisclosures = "/v1/disclosures"
 )
 
 // A Level says what a receipt states: durable by the log's received signature, integrated by a checkpoint that covers it and
@@ -217,4 +218,20 @@ type AuthorityAnswer struct {
 	AnchorIndex *uint64     `json:"anchor_index,omitempty"` // of the leaf with it
 	Time        *entry.Time `json:"time,omitempty"`         // that it states
 	Reason      string      `json:"reason,omitempty"`       // why not: a word of docs/spec/anchors.md. It is asked again
+}
+
+// A Disclosure says what evidence is about to be handed out. It is asked for before that is done.
+type Disclosure struct {
+	Exhibit  string     `json:"exhibit"` // an id, as approver and matter are: they stand in clear in the log
+	Digest   entry.Hash `json:"digest"`  // SHA-256 of the custody record, or of whatever else says what was handed out
+	Approver string     `json:"approver,omitempty"`
+	Matter   string     `json:"matter,omitempty"`
+	Sessions []string   `json:"sessions"` // 1 to 1024, none twice
+	Classes  []string   `json:"classes,omitempty"`
+}
+
+// Disclosed says that it is in the log, durably: in disclosure events of at most 64 sessions each.
+type Disclosed struct {
+	Principal string   `json:"principal"` // as authenticated
+	Indexes   []uint64 `json:"indexes"`   // of the leaves with these events, ascending
 }
