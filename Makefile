@@ -5,8 +5,11 @@ export GOTOOLCHAIN ?= local
 
 .PHONY: build test vet lint bench tools clean
 
+# Whoever builds the same sources with the same Go gets the same bytes: no path of the machine (-trimpath) and nothing of .git
+# (-buildvcs=false) goes into them. Otherwise a clone, a clone with one file more in it and a source archive of one commit would
+# give three different programs, and nobody could tell by the digest that the one they were given is made of what they have read.
 build: ## the programs, static, into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/ ./cmd/...
 
 # In these nothing runs beside anything else, or whole programs are run: the race detector costs five times the time there, and
 # what runs in the programs is raced in its own package.
