@@ -285,6 +285,12 @@ func wrongAuthority(m *Maker) []Bad {
 		kind("before the window", timestamp.ReasonWindow, func(a *timestamp.Authority) { a.From = At().Add(time.Second) }),
 		kind("at the end of the window", timestamp.ReasonWindow, func(a *timestamp.Authority) { a.Until = At() }),
 		kind("when it was compromised", timestamp.ReasonCompromised, func(a *timestamp.Authority) { a.Compromised = At() }),
+		kind("when SHA-256 has ended", timestamp.ReasonAlgorithm, func(a *timestamp.Authority) {
+			a.Algorithms = []timestamp.AlgorithmEnd{{Name: "sha-256", End: At().Add(time.Second)}}
+		}),
+		kind("when P-256 was broken", timestamp.ReasonAlgorithm, func(a *timestamp.Authority) {
+			a.Algorithms = []timestamp.AlgorithmEnd{{Name: "ecdsa-p256", End: At(), Broken: true}}
+		}),
 		kind("another authority's anchor", timestamp.ReasonChain, func(a *timestamp.Authority) { a.Anchors = [][]byte{NewCA(m.T).Cert.Raw} }),
 		kind("no anchor", timestamp.ReasonChain, func(a *timestamp.Authority) { a.Anchors = nil }),
 		kind("an anchor that is none", timestamp.ReasonAuthority, func(a *timestamp.Authority) { a.Anchors = [][]byte{{5, 0}} }),

@@ -45,17 +45,32 @@ type CA struct {
 // NewCA is a root, good for twenty years around At.
 func NewCA(t testing.TB) *CA {
 	t.Helper()
-	ca := &CA{t: t, key: ECDSAKey(t, elliptic.P256())}
-	ca.Cert = sign(t, caTemplate("root"), nil, ca.key.Public(), ca.key)
-	return ca
+	return NewCAWith(t, ECDSAKey(t, elliptic.P256()))
+}
+
+// NewCAWith is a root of a key.
+func NewCAWith(t testing.TB, key crypto.Signer, edits ...func(*x509.Certificate)) *CA {
+	t.Helper()
+	return &CA{t: t, key: key, Cert: sign(t, edited(caTemplate("root"), edits), nil, key.Public(), key)}
 }
 
 // Sub is a CA below this one.
 func (ca *CA) Sub() *CA {
 	ca.t.Helper()
-	sub := &CA{t: ca.t, key: ECDSAKey(ca.t, elliptic.P256()), Parent: ca}
-	sub.Cert = sign(ca.t, caTemplate("intermediate"), ca.Cert, sub.key.Public(), ca.key)
-	return sub
+	return ca.SubWith(ECDSAKey(ca.t, elliptic.P256()))
+}
+
+// SubWith is a CA of a key below this one.
+func (ca *CA) SubWith(key crypto.Signer, edits ...func(*x509.Certificate)) *CA {
+	ca.t.Helper()
+	return &CA{t: ca.t, key: key, Parent: ca, Cert: sign(ca.t, edited(caTemplate("intermediate"), edits), ca.Cert, key.Public(), ca.key)}
+}
+
+func edited(c *x509.Certificate, edits []func(*x509.Certificate)) *x509.Certificate {
+	for _, edit := range edits {
+		edit(c)
+	}
+	return c
 }
 
 func caTemplate(name string) *x509.Certificate {
@@ -67,15 +82,11 @@ func caTemplate(name string) *x509.Certificate {
 
 // Template is the certificate that a signer should have. The edits make it another.
 func Template(edits ...func(*x509.Certificate)) *x509.Certificate {
-	c := &x509.Certificate{
+	return edited(&x509.Certificate{
 		Subject: pkix.Name{Organization: []string{"Example"}, CommonName: "time"}, NotBefore: At().AddDate(-1, 0, 0), NotAfter: At().AddDate(1, 0, 0),
 		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtraExtensions: []pkix.Extension{ekus(true, timeStamping())},
-	}
-	for _, edit := range edits {
-		edit(c)
-	}
-	return c
+	}, edits)
 }
 
 func timeStamping() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8} }
@@ -207,6 +218,14 @@ func (m *Maker) WithInfo(edit func(*tokens.Info)) []byte {
 func (m *Maker) WithSigner(edit func(*tokens.Signer)) []byte {
 	m.T.Helper()
 	return m.DER(func(t *tokens.Token) { edit(&t.Signers[0]) })
+}
+
+// WithCertIDs is a token of which a signingCertificateV2 with these ESSCertIDv2 binds the certificate.
+func (m *Maker) WithCertIDs(ids ...[]byte) []byte {
+	m.T.Helper()
+	return m.WithSigner(func(s *tokens.Signer) {
+		s.Attributes = append(attributesWithout(s, tokens.OIDSigningCertificateV2), tokens.SigningCertificateV2(tokens.Sequence(ids...)))
+	})
 }
 
 func (m *Maker) encode(t tokens.Token) []byte {
