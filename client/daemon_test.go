@@ -32,7 +32,8 @@ type stenod struct {
 	cancel context.CancelFunc
 	done   chan error
 
-	recorder, auditor string // tokens
+	recorder, auditor string                                         // tokens
+	free              func(string) (bytes, inodes uint64, err error) // nil: what the disk has
 }
 
 func newStenod(t *testing.T, w *world, witnesses ...daemon.Witness) *stenod {
@@ -95,7 +96,9 @@ func (d *stenod) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan daemon.Addrs, 1)
 	d.cancel, d.done = cancel, make(chan error, 1)
-	go func() { d.done <- daemon.Run(ctx, d.cfg, daemon.Options{Ready: func(a daemon.Addrs) { ready <- a }}) }()
+	go func() {
+		d.done <- daemon.Run(ctx, d.cfg, daemon.Options{Free: d.free, Ready: func(a daemon.Addrs) { ready <- a }})
+	}()
 	select {
 	case d.addrs = <-ready:
 	case err := <-d.done:

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,28 @@ type request struct {
 func (c *caller) do(ctx context.Context, r request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	resp, err := c.begin(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, r.limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer to %s %s: %w", r.method, r.path, err)
+	}
+	if int64(len(body)) > r.limit {
+		return nil, fmt.Errorf("the answer to %s %s is longer than %d bytes", r.method, r.path, r.limit)
+	}
+	if !succeeded(resp) {
+		return body, refusal(resp, body)
+	}
+	return body, nil
+}
+
+func succeeded(resp *http.Response) bool { return resp.StatusCode >= 200 && resp.StatusCode <= 299 }
+
+// begin sends a request and returns the answer with its body to be read.
+func (c *caller) begin(ctx context.Context, r request) (*http.Response, error) {
 	u := c.base.JoinPath(r.path)
 	u.RawQuery = r.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(r.body))
@@ -84,22 +107,7 @@ func (c *caller) do(ctx context.Context, r request) ([]byte, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return nil, err // *url.Error: names method and address
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, r.limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer to %s %s: %w", r.method, r.path, err)
-	}
-	if int64(len(body)) > r.limit {
-		return nil, fmt.Errorf("the answer to %s %s is longer than %d bytes", r.method, r.path, r.limit)
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return body, refusal(resp, body)
-	}
-	return body, nil
+	return c.client.Do(req) // its error is a *url.Error, which names method and address
 }
 
 // A statusError is an answer that is not the server's own: a proxy's, say.
@@ -169,14 +177,64 @@ func (c *caller) wait(n int, err error) time.Duration {
 
 // get reads, and tries again a few times where that may help.
 func (c *caller) get(ctx context.Context, path string, query url.Values, limit int64) ([]byte, error) {
+	return c.again(ctx, request{method: http.MethodGet, path: path, query: query, limit: limit})
+}
+
+// again sends what may be sent more than once, and tries a few times where that may help.
+func (c *caller) again(ctx context.Context, r request) (b []byte, err error) {
+	err = c.retry(ctx, func() (err error) {
+		b, err = c.do(ctx, r)
+		return err
+	})
+	return b, err
+}
+
+// stream reads an answer as it comes. Where its bytes stop coming, it begins anew, and calls read anew; an error of read's own ends it.
+func (c *caller) stream(ctx context.Context, path string, query url.Values, read func(io.Reader) error) error {
+	var own error
+	err := c.retry(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+		resp, err := c.begin(ctx, request{method: http.MethodGet, path: path, query: query})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if !succeeded(resp) {
+			body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+			return cmp.Or(err, refusal(resp, body))
+		}
+		body := &watchedReader{Reader: resp.Body}
+		if err = read(body); err != nil && !body.failed {
+			own, err = err, nil
+		}
+		return err
+	})
+	return cmp.Or(own, err)
+}
+
+// A watchedReader remembers whether it could not be read to its end.
+type watchedReader struct {
+	io.Reader
+	failed bool
+}
+
+func (r *watchedReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.failed = r.failed || err != nil && err != io.EOF //nolint:errorlint // readers return it bare
+	return n, err
+}
+
+// retry calls f, and a few times again where that may help.
+func (c *caller) retry(ctx context.Context, f func() error) error {
 	const attempts = 4
 	for n := 0; ; n++ {
-		b, err := c.do(ctx, request{method: http.MethodGet, path: path, query: query, limit: limit})
+		err := f()
 		if err == nil || n == attempts-1 || !worthAgain(err) {
-			return b, err
+			return err
 		}
 		if err := sleep(ctx, c.wait(n, err)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

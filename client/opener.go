@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -16,10 +18,16 @@ import (
 
 // An Opener opens the payloads of one session.
 type Opener struct {
-	reader *Reader
-	keys   map[string][]unlocked // by track, in order of from
-	index  map[entry.Hash]uint64 // of each entry's leaf, by the hash of its text
+	// Blob reads a sealed blob that the entry at an index names; the reader's Blob at first. ErrErased says that there is none any
+	// more, as a *Problem of status 404 does. What it returns is checked.
+	Blob func(ctx context.Context, index uint64, hash entry.Hash) ([]byte, error)
+
+	sum  *SessionSummary
+	keys map[string][]unlocked // by track, in order of from
 }
+
+// ErrErased means that there is no such blob any more.
+var ErrErased = errors.New("the blob was erased")
 
 // unlocked is the keys that count on a track from a sequence number on.
 type unlocked struct {
@@ -30,7 +38,12 @@ type unlocked struct {
 // Unlock opens the session's unit keys with identities: a vault's, or recovery's. A key counts only if it is the one that
 // the track's recorder committed to. Classes that no identity opens stay closed; if none is opened it is payload.ErrNoKey.
 func (r *Reader) Unlock(ctx context.Context, rec *SessionRecord, ids ...age.Identity) (*Opener, error) {
-	wraps, err := r.Keys(ctx, rec.Session)
+	return r.UnlockSession(ctx, rec.Summary, ids...)
+}
+
+// UnlockSession is Unlock for a session that was read as a stream.
+func (r *Reader) UnlockSession(ctx context.Context, s *SessionSummary, ids ...age.Identity) (*Opener, error) {
+	wraps, err := r.Keys(ctx, s.Session)
 	if err != nil {
 		return nil, fmt.Errorf("reading keys: %w", err)
 	}
@@ -38,48 +51,32 @@ func (r *Reader) Unlock(ctx context.Context, rec *SessionRecord, ids ...age.Iden
 	for _, w := range wraps {
 		files[w.Key] = append(files[w.Key], w.File)
 	}
-	o := &Opener{reader: r, keys: make(map[string][]unlocked), index: make(map[entry.Hash]uint64)}
-	for _, x := range rec.Recorded() {
-		o.index[x.Entry.Hash()] = x.Index
-	}
-	opened, err := o.unlockTracks(rec, files, ids)
+	o := &Opener{Blob: r.Blob, sum: s, keys: make(map[string][]unlocked)}
+	opened, err := o.unlockTracks(files, ids)
 	if err != nil {
 		return nil, err
 	}
 	if opened == 0 {
-		return nil, fmt.Errorf("unlocking session %s: %w", rec.Session, payload.ErrNoKey)
+		return nil, fmt.Errorf("unlocking session %s: %w", s.Session, payload.ErrNoKey)
 	}
 	return o, nil
 }
 
 // unlockTracks follows the tracks' commitments and tells how many keys were opened.
-func (o *Opener) unlockTracks(rec *SessionRecord, files map[entry.Hash][][]byte, ids []age.Identity) (opened int, err error) {
-	for _, t := range rec.Tracks {
-		current := make(payload.Keys)
-		for _, x := range t.Entries {
-			for i, ev := range x.Entry.Events {
-				committed, err := commitments(ev)
-				if err != nil {
-					return 0, &RecordError{x.Index, x.Leaf, err}
-				}
-				if len(committed) == 0 {
-					continue
-				}
-				next := make(payload.Keys)
-				for c, k := range current { // a roll may renew some classes only
-					next[c] = k
-				}
-				for _, c := range committed {
-					n, err := unlock(t, c, files[c.Commitment], next, ids)
-					if err != nil {
-						return 0, &RecordError{x.Index, x.Leaf, err}
-					}
-					opened += n
-				}
-				current = next
-				o.keys[t.Name] = append(o.keys[t.Name], unlocked{x.Entry.Seq + uint64(i), current})
+func (o *Opener) unlockTracks(files map[entry.Hash][][]byte, ids []age.Identity) (opened int, err error) {
+	current := make(map[string]payload.Keys)
+	for _, x := range o.sum.commits { // each track's in order
+		next := make(payload.Keys)
+		maps.Copy(next, current[x.track]) // a roll may renew some classes only
+		for _, c := range x.keys {
+			n, err := unlock(o.sum.track(x.track), c, files[c.Commitment], next, ids)
+			if err != nil {
+				return 0, &RecordError{x.index, nil, err}
 			}
+			opened += n
 		}
+		current[x.track] = next
+		o.keys[x.track] = append(o.keys[x.track], unlocked{x.seq, next})
 	}
 	return opened, nil
 }
@@ -107,7 +104,7 @@ func commitments(ev entry.Event) ([]entry.UnitKey, error) {
 
 // unlock puts the key of a commitment into keys, or takes the class out of them if no wrap of it opens: what follows is
 // not sealed with the key before.
-func unlock(t TrackRecord, c entry.UnitKey, files [][]byte, keys payload.Keys, ids []age.Identity) (int, error) {
+func unlock(t *TrackSummary, c entry.UnitKey, files [][]byte, keys payload.Keys, ids []age.Identity) (int, error) {
 	class, err := payload.ParseClass(string(c.Class))
 	if err != nil {
 		return 0, err
@@ -145,11 +142,11 @@ func (o *Opener) Open(ctx context.Context, e *entry.Entry, event int, slot strin
 	if err != nil {
 		return nil, fmt.Errorf("opening a payload: %w", err)
 	}
-	index, ok := o.index[e.Hash()]
-	if !ok {
+	t := o.sum.track(e.Track)
+	if t == nil || e.Seq >= t.Next || t.row(e.Seq).hash != e.Hash() {
 		return nil, errors.New("opening a payload: the entry is not of the record that was unlocked")
 	}
-	seq := e.Seq + uint64(event)
+	index, seq := t.row(e.Seq).index, e.Seq+uint64(event)
 	all := o.keysAt(e.Track, seq)
 	keys := make(payload.Keys)
 	blobs := make(map[payload.Hash][]byte)
@@ -158,10 +155,13 @@ func (o *Opener) Open(ctx context.Context, e *entry.Entry, event int, slot strin
 		if !ok {
 			continue
 		}
-		blob, err := o.reader.Blob(ctx, index, b.SHA256)
+		blob, err := o.Blob(ctx, index, b.SHA256)
 		var p *Problem
-		if errors.As(err, &p) && p.Status == http.StatusNotFound {
+		if errors.Is(err, ErrErased) || errors.As(err, &p) && p.Status == http.StatusNotFound {
 			continue
+		}
+		if err == nil && sha256.Sum256(blob) != b.SHA256 {
+			err = fmt.Errorf("these are other bytes than those of blob %s", entry.Hash(b.SHA256))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("opening a payload: %w", err)

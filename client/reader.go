@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -192,47 +194,55 @@ func (r *Reader) Blob(ctx context.Context, index uint64, hash entry.Hash) ([]byt
 	return b, nil
 }
 
+// Blobs gives f every blob of a record that the server has, each once: see SessionBlobs.
+func (r *Reader) Blobs(ctx context.Context, rec *SessionRecord, f func(hash entry.Hash, blob []byte) error) error {
+	return r.SessionBlobs(ctx, rec.Summary, f)
+}
+
 const (
-	blobsPage    = 16 // entries whose blobs are read at a time
-	maxBlobsPage = 512 << 20
+	blobsPage      = streamPage // entries whose blobs are read at a time
+	blobsPageBytes = 16 << 20   // of their blobs, but for those of the first
 )
 
-// Blobs gives f every blob of a record that the server has, each once, as it reads them page by page: one access on the
-// log's record for each. Blobs that were erased are left out.
-func (r *Reader) Blobs(ctx context.Context, rec *SessionRecord, f func(hash entry.Hash, blob []byte) error) error {
-	named := make(map[entry.Hash]uint64)
-	all := rec.Recorded()
-	for _, x := range all {
-		for _, b := range x.Entry.Blobs {
-			named[b.SHA256] = b.Size
+// SessionBlobs gives f every blob of a session that the server has, each once, as they come, one after the other: no more than one
+// is held. They are read page by page, which leaves one access on the log's record for each page. Blobs that were erased are
+// left out. The bytes are f's to keep.
+func (r *Reader) SessionBlobs(ctx context.Context, s *SessionSummary, f func(hash entry.Hash, blob []byte) error) error {
+	named := maps.Clone(s.blobs)
+	for at := s.at; len(at) > 0; {
+		n, size := 1, at[0].blobs
+		for n < len(at) && n < blobsPage && size+at[n].blobs <= blobsPageBytes {
+			size += at[n].blobs
+			n++
 		}
+		if size > 0 {
+			if err := r.blobsOf(ctx, s.Session, at[0].index, n, named, f); err != nil {
+				return fmt.Errorf("reading blobs: %w", err)
+			}
+		}
+		at = at[n:]
 	}
-	for i := 0; i < len(all); i += blobsPage {
-		q := url.Values{"from": {strconv.FormatUint(all[i].Index, 10)}, "limit": {strconv.Itoa(blobsPage)}}
-		body, err := r.http.get(ctx, pathFor(wire.PathBlobs, rec.Session), q, maxBlobsPage)
-		if err != nil {
-			return fmt.Errorf("reading blobs: %w", err)
-		}
-		blobs, err := wire.ParseBlobs(body)
-		if err != nil {
-			return fmt.Errorf("reading blobs: %w", err)
-		}
-		for _, b := range blobs {
+	return nil
+}
+
+// blobsOf reads the blobs of n leaves from an index on, takes out of named those that it gives to f, and passes over the others:
+// those that were given already.
+func (r *Reader) blobsOf(ctx context.Context, session string, from uint64, n int, named map[entry.Hash]uint64, f func(entry.Hash, []byte) error) error {
+	q := url.Values{"from": {strconv.FormatUint(from, 10)}, "limit": {strconv.Itoa(n)}}
+	return r.http.stream(ctx, pathFor(wire.PathBlobs, session), q, func(body io.Reader) error {
+		return wire.ReadBlobs(body, func(b []byte) error {
 			hash := entry.Hash(sha256.Sum256(b))
 			size, ok := named[hash]
 			if !ok {
-				continue // of an entry behind those of the record, or given already
+				return nil
 			}
 			if size != uint64(len(b)) {
 				return fmt.Errorf("blob %s has %d bytes, its entry says %d", hash, len(b), size)
 			}
 			delete(named, hash)
-			if err := f(hash, b); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+			return f(hash, b)
+		})
+	})
 }
 
 // A Proof is a c2sp.org/tlog-proof that was verified.
@@ -304,4 +314,15 @@ func (r *Reader) Prove(ctx context.Context, c trust.Checkpoint, index uint64, le
 	}
 	b := proof.TLogProof{Index: index, Hashes: path, Checkpoint: c.Note}.Marshal()
 	return &Proof{Index: index, Leaf: hash, Hashes: path, Checkpoint: c, Bytes: b}, nil
+}
+
+// Range gives f every leaf of [from, to) in order, proven to stand there in the tree of a checkpoint that this reader has verified.
+// It reads whole entry bundles, which the log records as a crawl: one access a minute for 65,536 leaves. What the leaves say is not
+// looked at. Memory does not grow with the range.
+func (r *Reader) Range(ctx context.Context, c trust.Checkpoint, from, to uint64, f func(index uint64, leaf []byte) error) error {
+	tr, err := tiles.NewReader(tiles.FromFetch(r.Fetch), c.Size, c.Root)
+	if err != nil {
+		return err
+	}
+	return tr.Leaves(ctx, from, to, f)
 }

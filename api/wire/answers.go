@@ -185,6 +185,23 @@ type Time struct {
 	NotBefore *Bound     `json:"not_before"` // by the anchor below the entry whose token is the latest
 	NotAfter  *Bound     `json:"not_after"`  // by the token over a checkpoint that covers the entry; of the k-th authority, where the trust file demands k
 	Witnessed *Witnesses `json:"witnessed"`  // independently of the authorities
+	// Authorities are those that the trust file names or the server asks, by name.
+	Authorities []AuthorityTime `json:"authorities"`
+}
+
+// An AuthorityTime is what one time-stamp authority says of an entry. Where it says nothing, a side is absent.
+type AuthorityTime struct {
+	Authority string      `json:"authority"`
+	Counts    bool        `json:"counts"`               // the server's trust file names it
+	NotBefore *AnchorTime `json:"not_before,omitempty"` // by its last anchor below the entry
+	NotAfter  *AnchorTime `json:"not_after,omitempty"`  // by its first one over a checkpoint that covers the entry
+}
+
+// An AnchorTime is a Bound of an authority that is named already.
+type AnchorTime struct {
+	Time        entry.Time `json:"time"`
+	AnchorIndex uint64     `json:"anchor_index"`   // of the leaf with the token
+	Size        uint64     `json:"size,omitempty"` // of the checkpoint that was stamped; of not_after only
 }
 
 // A Bound is a time that a time-stamp authority states, with its accuracy taken off (not before) or added (not after).

@@ -16,8 +16,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/payload"
@@ -160,25 +163,69 @@ const (
 // AppendBlob appends a frame to a page of blobs, which begins with BlobsMagic.
 func AppendBlob(b, blob []byte) []byte { return appendFrame(b, kindBlob, blob) }
 
-// ParseBlobs reads a page of blobs. The result aliases body. Every error is a *FramingError.
+// ParseBlobs reads a page of blobs. Every error is a *FramingError.
 func ParseBlobs(body []byte) ([][]byte, error) {
-	if len(body) < len(BlobsMagic) || string(body[:len(BlobsMagic)]) != BlobsMagic {
-		return nil, &FramingError{CodeVersion, 0, "the first line is not " + BlobsMagic[:len(BlobsMagic)-1]}
-	}
 	var blobs [][]byte
-	for at := len(BlobsMagic); at < len(body); {
-		if body[at] != kindBlob {
-			return nil, &FramingError{CodeFraming, at, fmt.Sprintf("frame of unknown kind 0x%02x", body[at])}
+	err := ReadBlobs(bytes.NewReader(body), func(b []byte) error {
+		blobs = append(blobs, b)
+		return nil
+	})
+	return blobs, err
+}
+
+// ReadBlobs reads a page of blobs as it comes, and gives f one after the other, to keep. Errors are *FramingError, or r's or f's own.
+func ReadBlobs(r io.Reader, f func(blob []byte) error) error {
+	head := make([]byte, len(BlobsMagic))
+	if _, err := io.ReadFull(r, head); err != nil && !ended(err) {
+		return err
+	}
+	if string(head) != BlobsMagic {
+		return &FramingError{CodeVersion, 0, "the first line is not " + BlobsMagic[:len(BlobsMagic)-1]}
+	}
+	for at := len(BlobsMagic); ; {
+		data, err := readBlob(r, at)
+		if err == io.EOF { //nolint:errorlint // readBlob returns it bare
+			return nil
 		}
-		data, err := frameData(body, at)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		blobs = append(blobs, data)
+		if err := f(data); err != nil {
+			return err
+		}
 		at += frameHead + len(data)
 	}
-	return blobs, nil
 }
+
+// readBlob reads the frame at an offset, or returns io.EOF if nothing is there.
+func readBlob(r io.Reader, at int) ([]byte, error) {
+	var head [frameHead]byte
+	switch n, err := io.ReadFull(r, head[:]); {
+	case err == io.EOF: //nolint:errorlint // readers return it bare
+		return nil, io.EOF
+	case n > 0 && head[0] != kindBlob:
+		return nil, &FramingError{CodeFraming, at, fmt.Sprintf("frame of unknown kind 0x%02x", head[0])}
+	case ended(err):
+		return nil, &FramingError{CodeTruncated, at, "the body ends inside the head of a frame"}
+	case err != nil:
+		return nil, err
+	}
+	n, limit := uint64(binary.BigEndian.Uint32(head[1:])), limitOf(kindBlob)
+	switch {
+	case n > limit:
+		return nil, &FramingError{CodeFrameSize, at + 1, fmt.Sprintf("frame B of %d bytes, at most %d", n, limit)}
+	case n == 0:
+		return nil, &FramingError{CodeFraming, at, "frame B of 0 bytes is empty"}
+	}
+	data, err := io.ReadAll(io.LimitReader(r, int64(n))) // grows as bytes come
+	if err == nil && uint64(len(data)) < n || ended(err) {
+		return nil, &FramingError{CodeTruncated, at, fmt.Sprintf("frame B of %d bytes, %d are there", n, len(data))}
+	}
+	return data, err
+}
+
+// ended tells whether a reader had no more.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // frameData returns the data of the frame at body[at:], whose kind is known.
 func frameData(body []byte, at int) ([]byte, error) {
