@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
+	"slices"
 )
 
 // The archive is a zip file of which every byte follows from names and contents: stored, dated 1980-01-01, no extra
@@ -69,14 +72,21 @@ func (m member) central() []byte {
 	return append(b, m.name...)
 }
 
-// ending is the central directory of members and what closes the archive. at is where it begins.
-func ending(members []member, at int64) []byte {
+// writeEnding writes the central directory of count members and what closes the archive. At is where it begins.
+func writeEnding(w io.Writer, members iter.Seq[member], count int, at int64) error {
+	size := int64(0)
+	for m := range members {
+		b := m.central()
+		size += int64(len(b))
+		if at+size > MaxBundle {
+			return fmt.Errorf("the bundle exceeds %d bytes", int64(MaxBundle))
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
 	le := binary.LittleEndian
 	var b []byte
-	for _, m := range members {
-		b = append(b, m.central()...)
-	}
-	size, count := len(b), len(members)
 	short := uint16(min(count, max16))
 	if count >= max16 {
 		b = le.AppendUint32(b, sigEnd64)
@@ -99,15 +109,22 @@ func ending(members []member, at int64) []byte {
 	b = le.AppendUint16(b, short)
 	b = le.AppendUint32(b, uint32(size))
 	b = le.AppendUint32(b, uint32(at))
-	return le.AppendUint16(b, 0) // length of comment
+	b = le.AppendUint16(b, 0) // length of comment
+	if at+size+int64(len(b)) > MaxBundle {
+		return fmt.Errorf("the bundle exceeds %d bytes", int64(MaxBundle))
+	}
+	_, err := w.Write(b)
+	return err
 }
 
 // An archiver writes an archive.
 type archiver struct {
-	w       io.Writer
+	w       *bufio.Writer
 	members []member
 	at      int64
 }
+
+func newArchiver(w io.Writer) *archiver { return &archiver{w: bufio.NewWriterSize(w, 1<<16)} }
 
 func (a *archiver) add(name string, content []byte) error {
 	m := member{name: name, crc: crc32.ChecksumIEEE(content), size: uint32(len(content)), offset: a.at}
@@ -125,11 +142,10 @@ func (a *archiver) add(name string, content []byte) error {
 }
 
 func (a *archiver) finish() error {
-	b := ending(a.members, a.at)
-	if a.at+int64(len(b)) > MaxBundle {
-		return fmt.Errorf("the bundle exceeds %d bytes", int64(MaxBundle))
+	if err := writeEnding(a.w, slices.Values(a.members), len(a.members), a.at); err != nil {
+		return fmt.Errorf("writing the directory: %w", err)
 	}
-	if _, err := a.w.Write(b); err != nil {
+	if err := a.w.Flush(); err != nil {
 		return fmt.Errorf("writing the directory: %w", err)
 	}
 	return nil
@@ -163,19 +179,18 @@ func sections(r io.ReaderAt, size int64, limit func(name string) (int64, bool)) 
 		return nil, &FormatError{Offset: MaxBundle, Why: fmt.Sprintf("file of %d bytes, at most %d", size, int64(MaxBundle))}
 	}
 	var found []section
-	var members []member
 	for at := int64(0); ; {
 		s, err := sectionAt(r, size, at, limit)
 		if err != nil {
 			return nil, err
 		}
 		if s == nil {
-			return found, compareEnding(r, size, members, at)
+			return found, compareEnding(r, size, found, at)
 		}
-		if len(found) >= 4+2*MaxLeaves+2*MaxAnchors+MaxPublic+MaxBlobs+MaxDisclosed {
+		if len(found) >= maxFixed+MaxLeaves+MaxAnchors+MaxPublic+MaxBlobs+MaxDisclosed {
 			return nil, &FormatError{Offset: at, Why: "too many files"}
 		}
-		found, members = append(found, *s), append(members, s.member)
+		found = append(found, *s)
 		at = s.start + int64(s.size)
 	}
 }
@@ -224,17 +239,24 @@ func firstDifference(have, want []byte, at int64, file string) error {
 	return &FormatError{File: file, Offset: at + int64(len(want)), Why: "bytes too many"}
 }
 
-func compareEnding(r io.ReaderAt, size int64, members []member, at int64) error {
-	want := ending(members, at)
-	have := make([]byte, min(int64(len(want)), size-at))
-	if _, err := r.ReadAt(have, at); err != nil && err != io.EOF {
-		return &ReadError{err}
+func compareEnding(r io.ReaderAt, size int64, found []section, at int64) error {
+	members := func(yield func(member) bool) {
+		for _, s := range found {
+			if !yield(s.member) {
+				return
+			}
+		}
 	}
-	if !bytes.Equal(have, want) {
-		return firstDifference(have, want, at, "")
+	c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(r, at, size-at), 1<<16), at: at}
+	err := writeEnding(c, members, len(found), at)
+	if format, read := (*FormatError)(nil), (*ReadError)(nil); errors.As(err, &format) || errors.As(err, &read) {
+		return err
 	}
-	if size != at+int64(len(want)) {
-		return &FormatError{Offset: at + int64(len(want)), Why: "bytes after the end of the archive"}
+	if err != nil {
+		return &FormatError{Offset: c.at, Why: err.Error()}
+	}
+	if c.at != size {
+		return &FormatError{Offset: c.at, Why: "bytes after the end of the archive"}
 	}
 	return nil
 }
@@ -244,10 +266,6 @@ type comparer struct {
 	r   *bufio.Reader
 	at  int64
 	buf []byte
-}
-
-func newComparer(r io.ReaderAt, size int64) *comparer {
-	return &comparer{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16)}
 }
 
 func (c *comparer) Write(want []byte) (int, error) {

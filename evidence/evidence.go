@@ -3,14 +3,15 @@
 //
 // A bundle is an uncompressed zip archive with one spelling: the same contents are always the same bytes. In it stand
 //
-//	steno-evidence                               format line, origin of the log, the sessions
+//	steno-evidence                               format line, origin of the log, sessions, range, what it was too early for
 //	README.txt                                   the recipe in words; not believed
+//	report.html                                  a report for people, optional; not believed
+//	custody                                      who handed it over to whom, optional
 //	trust                                        the exporter's trust file, optional; not believed
-//	checkpoint                                   the signed tree head that every proof below leads to
-//	leaf/00000000000000000991                    exact bytes of a leaf, and
-//	proof/00000000000000000991.tlog-proof        its proof of inclusion (https://c2sp.org/tlog-proof)
-//	anchor/00000000000000000990/note             the checkpoint that an authority stamped, by the anchor event in that leaf, and
-//	anchor/00000000000000000990/consistency      hashes from it to the bundle's
+//	checkpoint                                   the signed tree head that proves all below
+//	tree                                         the hashes that lead from the leaves to it, and to those that were stamped
+//	leaf/00000000000000000991                    exact bytes of a leaf
+//	anchor/00000000000000000990                  the checkpoint that an authority stamped, by the anchor event in that leaf
 //	public/<SHA-256 in hexadecimal>              what anchor events name: large tokens, chains, revocation data
 //	blob/<SHA-256 in hexadecimal>                sealed bytes that an entry names
 //	disclosed/<index>-<event>-<slot>.json        segments of a payload, shown to whoever holds the file
@@ -39,52 +40,59 @@ const (
 	MaxBlobs      = 500_000
 	MaxDisclosed  = 100_000
 	MaxSessions   = 1024
+	MaxAnchors    = 1024
+	MaxPublic     = 16 * MaxAnchors
 	maxReadme     = 64 << 10
+	maxReport     = 16 << 20
 	maxTrust      = trust.MaxFile
 	maxCheckpoint = checkpoint.MaxNote
-	maxManifest   = 256 + MaxSessions*37
+	maxManifest   = 512 + MaxSessions*45
+	maxPublic     = payload.MaxBlob
 	maxDisclosure = 256 << 20
 	maxNameLength = 200
-	formatLine    = "steno/evidence/v2"
-	oldLine       = "steno/evidence/v1" // without anchors; it is still read
-
-	MaxAnchors     = 1024
-	MaxPublic      = 16 * MaxAnchors
-	maxPublic      = payload.MaxBlob
-	maxConsistency = maxProofHashes * hashLine
+	maxFixed      = 7 // files with a name of their own
 )
 
 // A Bundle is the contents of an evidence file.
 type Bundle struct {
 	Origin     string
-	Sessions   []string // in ascending order, each once
-	Readme     []byte   // ReadmeText, if nil
-	Trust      []byte   // left out if nil
-	Checkpoint []byte   // a signed note, exact bytes
-	Leaves     []Leaf   // in ascending order of Index
-	Anchors    []Anchor // in ascending order of Index
-	Public     []Blob   // what anchor events name, in ascending order of SHA256
-	Blobs      []Blob   // in ascending order of SHA256
+	Sessions   []string  // in ascending order, each once
+	Range      *Range    // every leaf of it is here, if it is not nil
+	Pending    []CheckID // what the file was made too early for: CheckTime, CheckWitnesses, in this order
+	Readme     []byte    // ReadmeText, if nil
+	Report     []byte    // HTML for people; this and the next two are left out if nil
+	Custody    []byte    // as Custody.Marshal writes it
+	Trust      []byte
+	Checkpoint []byte              // a signed note, exact bytes
+	Tree       [][sha256.Size]byte // see TreeGaps
+	Leaves     []Leaf              // in ascending order of Index
+	Anchors    []Anchor            // in ascending order of Index
+	Public     []Blob              // what anchor events name, in ascending order of SHA256
+	Blobs      []Blob              // in ascending order of SHA256
 	Disclosed  []Disclosed
-
-	old bool // it was read in format version 1, and is written so
 }
 
-// A Leaf is a leaf of the log and the hashes that prove it under the bundle's checkpoint (RFC 6962, from the leaf up).
+// A Range is the leaves with From <= index < To.
+type Range struct{ From, To uint64 }
+
+// A Leaf is a leaf of the log. They are loaded one after the other, so that a large bundle need not fit into memory.
 type Leaf struct {
 	Index uint64
-	Bytes []byte
-	Proof [][sha256.Size]byte
+	Load  func() ([]byte, error)
 }
 
-// An Anchor is the checkpoint that the tokens in an anchor leaf are over, and the hashes from it to the bundle's (RFC 6962).
+// LeafOf is the Leaf of bytes in memory.
+func LeafOf(index uint64, b []byte) Leaf {
+	return Leaf{Index: index, Load: func() ([]byte, error) { return b, nil }}
+}
+
+// An Anchor is the checkpoint that the tokens in an anchor leaf are over.
 type Anchor struct {
-	Index       uint64 // of the leaf
-	Note        []byte // exact bytes, as they were stamped
-	Consistency [][sha256.Size]byte
+	Index uint64 // of the leaf
+	Note  []byte // exact bytes, as they were stamped
 }
 
-// A Blob is sealed bytes, or public ones. They are loaded one after the other, so that a large bundle need not fit into memory.
+// A Blob is sealed bytes, or public ones. They are loaded as leaves are.
 type Blob struct {
 	SHA256 entry.Hash
 	Size   int64
@@ -103,6 +111,8 @@ type Disclosed struct {
 	Event int
 	Slot  string
 	Load  func() ([]byte, error)
+
+	size int64 // of what Load loads, if it is known
 }
 
 // DisclosedOf makes a Disclosed of what payload.Opened.Disclose returned.
@@ -113,25 +123,21 @@ func DisclosedOf(index uint64, event int, slot string, d payload.Disclosure) Dis
 const (
 	fileManifest   = "steno-evidence"
 	fileReadme     = "README.txt"
+	fileReport     = "report.html"
+	fileCustody    = "custody"
 	fileTrust      = "trust"
 	fileCheckpoint = "checkpoint"
+	fileTree       = "tree"
 	dirLeaf        = "leaf/"
-	dirProof       = "proof/"
 	dirAnchor      = "anchor/"
 	dirPublic      = "public/"
 	dirBlob        = "blob/"
 	dirDisclosed   = "disclosed/"
-	proofSuffix    = ".tlog-proof"
-	noteSuffix     = "/note"
-	pathSuffix     = "/consistency"
 	jsonSuffix     = ".json"
 )
 
-func leafName(index uint64) string  { return fmt.Sprintf("%s%020d", dirLeaf, index) }
-func proofName(index uint64) string { return fmt.Sprintf("%s%020d%s", dirProof, index, proofSuffix) }
-func anchorName(index uint64, suffix string) string {
-	return fmt.Sprintf("%s%020d%s", dirAnchor, index, suffix)
-}
+func leafName(index uint64) string   { return fmt.Sprintf("%s%020d", dirLeaf, index) }
+func anchorName(index uint64) string { return fmt.Sprintf("%s%020d", dirAnchor, index) }
 func publicName(h entry.Hash) string { return dirPublic + hex.EncodeToString(h[:]) }
 func blobName(h entry.Hash) string   { return dirBlob + hex.EncodeToString(h[:]) }
 
@@ -140,38 +146,19 @@ func (d Disclosed) name() string {
 	return fmt.Sprintf("%s%020d-%03d-%s%s", dirDisclosed, d.Index, d.Event, strings.ReplaceAll(d.Slot, "/", "."), jsonSuffix)
 }
 
-// manifest is the text of the file that names the format.
-func (b *Bundle) manifest() []byte {
-	format := formatLine
-	if b.old {
-		format = oldLine
-	}
-	return []byte(strings.Join(append([]string{format, b.Origin}, b.Sessions...), "\n") + "\n")
-}
-
 // check refuses what Read would refuse, so that nothing is written that can't be read.
 func (b *Bundle) check() error {
-	if err := entry.CheckOrigin(b.Origin); err != nil {
-		return fmt.Errorf("origin: %w", err)
-	}
-	if len(b.Sessions) == 0 || len(b.Sessions) > MaxSessions {
-		return fmt.Errorf("%d sessions, 1 to %d are allowed", len(b.Sessions), MaxSessions)
-	}
-	for i, s := range b.Sessions {
-		if err := entry.CheckSession(s); err != nil {
-			return fmt.Errorf("session %d: %w", i, err)
-		}
-		if i > 0 && b.Sessions[i-1] >= s {
-			return fmt.Errorf("session %d: not in ascending order, each once", i)
-		}
+	if err := b.checkManifest(); err != nil {
+		return err
 	}
 	for _, limit := range []struct {
 		what     string
 		have, at int
 	}{
 		{"leaves", len(b.Leaves), MaxLeaves}, {"anchors", len(b.Anchors), MaxAnchors}, {"public blobs", len(b.Public), MaxPublic}, {"blobs", len(b.Blobs), MaxBlobs}, {"disclosures", len(b.Disclosed), MaxDisclosed},
-		{"bytes of README.txt", len(b.Readme), maxReadme}, {"bytes of the trust file", len(b.Trust), maxTrust},
-		{"bytes of the checkpoint", len(b.Checkpoint), maxCheckpoint},
+		{"hashes of the tree", len(b.Tree), maxTree},
+		{"bytes of README.txt", len(b.Readme), maxReadme}, {"bytes of report.html", len(b.Report), maxReport}, {"bytes of the custody record", len(b.Custody), maxCustody},
+		{"bytes of the trust file", len(b.Trust), maxTrust}, {"bytes of the checkpoint", len(b.Checkpoint), maxCheckpoint},
 	} {
 		if limit.have > limit.at {
 			return fmt.Errorf("%d %s, at most %d", limit.have, limit.what, limit.at)
@@ -185,19 +172,13 @@ func (b *Bundle) checkOrder() error {
 		if i > 0 && b.Leaves[i-1].Index >= l.Index {
 			return fmt.Errorf("leaf %d: not in ascending order, each once", l.Index)
 		}
-		if len(l.Bytes) > entry.MaxLeaf || len(l.Proof) > maxProofHashes {
-			return fmt.Errorf("leaf %d: of %d bytes and %d hashes, at most %d and %d", l.Index, len(l.Bytes), len(l.Proof), entry.MaxLeaf, maxProofHashes)
-		}
-	}
-	if b.old && len(b.Anchors)+len(b.Public) > 0 {
-		return fmt.Errorf("anchors in a bundle of format %s", oldLine)
 	}
 	for i, a := range b.Anchors {
 		if i > 0 && b.Anchors[i-1].Index >= a.Index {
 			return fmt.Errorf("anchor %d: not in ascending order, each once", a.Index)
 		}
-		if len(a.Note) > maxCheckpoint || len(a.Consistency) > maxProofHashes {
-			return fmt.Errorf("anchor %d: of %d bytes and %d hashes, at most %d and %d", a.Index, len(a.Note), len(a.Consistency), maxCheckpoint, maxProofHashes)
+		if len(a.Note) > maxCheckpoint {
+			return fmt.Errorf("anchor %d: of %d bytes, at most %d", a.Index, len(a.Note), maxCheckpoint)
 		}
 	}
 	if err := checkBlobs("public blob", b.Public, maxPublic); err != nil {

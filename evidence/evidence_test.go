@@ -199,9 +199,9 @@ func TestTailCutAfterCloseIsRefused(t *testing.T) {
 		b := *whole
 		b.Blobs = nil
 		b.Leaves = slices.DeleteFunc(slices.Clone(whole.Leaves), func(l evidence.Leaf) bool {
-			return match(Must(entry.Parse(l.Bytes))(t))
+			return match(EntryOf(t, l))
 		})
-		return &b
+		return l.Prove(&b)
 	}
 	closing := func(e *entry.Entry) bool { return e.Events[len(e.Events)-1].Type == entry.TypeSessionClose }
 	side := func(e *entry.Entry) bool { return e.Track == "reasoning" && e.Seq > 0 }
@@ -423,7 +423,7 @@ func TestBlobsAndDisclosuresAreCheckedAgainstTheEntries(t *testing.T) {
 	b := l.Evidence(SessionID(1))
 	var at evidence.Disclosed
 	for _, leaf := range b.Leaves {
-		e := Must(entry.Parse(leaf.Bytes))(t)
+		e := EntryOf(t, leaf)
 		if e.Track != "main" || e.Seq != 1 {
 			continue
 		}
@@ -555,15 +555,16 @@ func TestFlippedBytesInsideARepairedArchiveFail(t *testing.T) {
 	main.Close()
 	b := l.Evidence(SessionID(1))
 	for n := range b.Leaves {
-		b.Leaves[n].Bytes = bytes.Clone(b.Leaves[n].Bytes)
-		for i := 0; i < len(b.Leaves[n].Bytes); i += 3 {
-			b.Leaves[n].Bytes[i] ^= 0x01
+		leaf := bytes.Clone(Content(t, b.Leaves[n]))
+		b.Leaves[n] = evidence.LeafOf(b.Leaves[n].Index, leaf)
+		for i := 0; i < len(leaf); i += 3 {
+			leaf[i] ^= 0x01
 			report := evidence.Verify(b, l.Trust, evidence.Options{})
 			want(t, report, evidence.ExitFailed, evidence.CheckInclusion, "")
 			if v := report.Sessions[0].Verdict; v != evidence.VerdictUnproven {
 				t.Fatalf("session is %s", v)
 			}
-			b.Leaves[n].Bytes[i] ^= 0x01
+			leaf[i] ^= 0x01
 		}
 	}
 	for i := range b.Checkpoint[:bytes.Index(b.Checkpoint, []byte("\n\n"))] {

@@ -82,7 +82,7 @@ func FuzzBundleContents(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, index uint64, leaf, checkpoint []byte, slot string, disclosure []byte) {
 		b := &evidence.Bundle{Origin: origin, Sessions: []string{SessionID(1)}, Checkpoint: checkpoint,
-			Leaves:    []evidence.Leaf{{Index: index, Bytes: leaf}},
+			Leaves:    []evidence.Leaf{evidence.LeafOf(index, leaf)},
 			Anchors:   []evidence.Anchor{{Index: index, Note: checkpoint}},
 			Public:    []evidence.Blob{evidence.BlobOf(disclosure)},
 			Disclosed: []evidence.Disclosed{{Index: index, Slot: slot, Load: func() ([]byte, error) { return disclosure, nil }}}}

@@ -23,7 +23,6 @@ type Proof struct {
 const (
 	proofLine      = "c2sp.org/tlog-proof@v1"
 	maxProofHashes = 63
-	hashLine       = 45 // bytes of a hash in base64 and its line feed
 	maxProof       = 128 + maxProofHashes*hashLine + maxCheckpoint
 )
 
@@ -35,15 +34,6 @@ func (p Proof) Marshal() []byte {
 	b.WriteByte('\n')
 	b.Write(p.Checkpoint)
 	return b.Bytes()
-}
-
-// marshalHashes writes one hash a line.
-func marshalHashes(hashes [][sha256.Size]byte) []byte {
-	b := []byte{}
-	for _, h := range hashes {
-		b = append(base64.StdEncoding.AppendEncode(b, h[:]), '\n')
-	}
-	return b
 }
 
 // parseHashes reads lines as marshalHashes writes them.

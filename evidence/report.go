@@ -25,6 +25,7 @@ const (
 	CheckBundle      CheckID = "bundle"      // the file is intact and in its one spelling
 	CheckCheckpoint  CheckID = "checkpoint"  // signed by a pinned log key, for the pinned origin
 	CheckWitnesses   CheckID = "witnesses"   // cosigned as the pinned policy demands
+	CheckRange       CheckID = "range"       // every leaf of the range that the file names is here
 	CheckInclusion   CheckID = "inclusion"   // every leaf is proven to stand in the log under that checkpoint
 	CheckEntries     CheckID = "entries"     // every leaf is a well-formed entry, made for this log
 	CheckReceived    CheckID = "received"    // every entry bears the log's receipt by a pinned key
@@ -39,14 +40,15 @@ const (
 	CheckTime        CheckID = "time"        // as many time-stamp authorities bound the sessions' ends as the trust file demands
 	CheckBlobs       CheckID = "blobs"       // sealed bytes are those that the entries name
 	CheckDisclosures CheckID = "disclosures" // shown segments match the commitments in the entries
+	CheckCustody     CheckID = "custody"     // the custody record is right about the file, and the log recorded the hand-over
 	CheckComplete    CheckID = "complete"    // the sessions are closed, without gaps, and all here
 	CheckPolicy      CheckID = "policy"      // what the caller demanded
 )
 
 // checkOrder is every check, in order.
 func checkOrder() []CheckID {
-	return []CheckID{CheckBundle, CheckCheckpoint, CheckWitnesses, CheckInclusion, CheckEntries, CheckReceived, CheckEnrolment, CheckRecorder,
-		CheckChain, CheckTracks, CheckSystem, CheckAdmitted, CheckEmbedded, CheckAnchors, CheckTime, CheckBlobs, CheckDisclosures, CheckComplete, CheckPolicy}
+	return []CheckID{CheckBundle, CheckCheckpoint, CheckWitnesses, CheckRange, CheckInclusion, CheckEntries, CheckReceived, CheckEnrolment, CheckRecorder,
+		CheckChain, CheckTracks, CheckSystem, CheckAdmitted, CheckEmbedded, CheckAnchors, CheckTime, CheckBlobs, CheckDisclosures, CheckCustody, CheckComplete, CheckPolicy}
 }
 
 // An Outcome is how a check ended.
@@ -166,8 +168,29 @@ type Report struct {
 	Checkpoint  *CheckpointInfo `json:"checkpoint,omitempty"`
 	Checks      []Check         `json:"checks"`
 	NotChecked  []NotChecked    `json:"not_checked"`
+	Pending     []CheckID       `json:"pending"` // what the file says that it was made too early for: time, witnesses
+	Custody     *CustodyReport  `json:"custody"` // null if there is no record that can be read
 	Sessions    []SessionReport `json:"sessions"`
 	Anchors     []AnchorReport  `json:"anchors"` // by leaf
+}
+
+// A CustodyReport is what a custody record says, and what the log said of the hand-over. Whether they agree, and with the file, says
+// the check custody.
+type CustodyReport struct {
+	SHA256        string     `json:"sha256"` // of the record, hexadecimal
+	Exhibit       string     `json:"exhibit"`
+	Matter        string     `json:"matter,omitempty"`
+	Made          string     `json:"made"` // RFC 3339, UTC
+	Exporter      string     `json:"exporter"`
+	Approver      string     `json:"approver,omitempty"`
+	Recipient     string     `json:"recipient,omitempty"`
+	Basis         string     `json:"basis,omitempty"`
+	Disclosed     []string   `json:"disclosed"`
+	Withheld      []Withheld `json:"withheld"`
+	Entries       int        `json:"entries"`
+	EntriesSHA256 string     `json:"entries_sha256"`      // hexadecimal
+	Index         *uint64    `json:"index"`               // of the first leaf with a disclosure event that names the record; null if there is none
+	Principal     string     `json:"principal,omitempty"` // as which the log authenticated whoever handed it over, by that event
 }
 
 // A SessionReport is what was proven of a session.
@@ -292,7 +315,7 @@ func UnusableReport(err error) Report {
 }
 
 func newReport() Report {
-	return Report{Format: reportFormat, Checks: []Check{}, NotChecked: []NotChecked{}, Sessions: []SessionReport{}, Anchors: []AnchorReport{}}
+	return Report{Format: reportFormat, Checks: []Check{}, NotChecked: []NotChecked{}, Pending: []CheckID{}, Sessions: []SessionReport{}, Anchors: []AnchorReport{}}
 }
 
 // conclude fills the checks from what passed and what was found, and draws the verdict.

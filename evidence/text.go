@@ -248,6 +248,7 @@ func checkText(id CheckID) string {
 		CheckBundle:      "file intact in every byte",
 		CheckCheckpoint:  "checkpoint signed by a pinned key of the log",
 		CheckWitnesses:   "operators of pinned witnesses that saw it, as the trust file demands",
+		CheckRange:       "leaves of the range that the file names, none of which is missing",
 		CheckInclusion:   "leaves proven to stand in the log",
 		CheckEntries:     "entries well formed and made for this log",
 		CheckReceived:    "receipts signed by a pinned key of the log",
@@ -262,6 +263,7 @@ func checkText(id CheckID) string {
 		CheckTime:        "sessions whose end as many authorities bound as is demanded, at least one",
 		CheckBlobs:       "pieces of sealed content that are those the entries name",
 		CheckDisclosures: "disclosures that match their commitments",
+		CheckCustody:     "custody records that are right about the file, and that the log has recorded",
 		CheckComplete:    "sessions that are whole",
 		CheckPolicy:      "tracks that are signed as was demanded",
 	}[id]

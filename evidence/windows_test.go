@@ -73,7 +73,7 @@ func TestPINNED_aQuorumThatIsNotMetIsPolicyUnmet(t *testing.T) {
 	main := l.Open(SessionID(2), "bot", r)
 	open := l.Evidence(main.ID)
 	want(t, verify(t, open, l.Trust), evidence.ExitPolicy, evidence.CheckWitnesses, "cosigned by w1 alone")
-	open.Leaves[0].Bytes = append(bytes.Clone(open.Leaves[0].Bytes), 'x')
+	open.Leaves[0] = evidence.LeafOf(open.Leaves[0].Index, append(bytes.Clone(Content(t, open.Leaves[0])), 'x'))
 	if report := verify(t, open, l.Trust); report.Exit != evidence.ExitFailed {
 		t.Errorf("a wrong leaf without a quorum: exit %d", report.Exit)
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/timestamp"
@@ -94,13 +92,7 @@ func (l *Log) TrustPinning(stamps int, authorities ...*Authority) *trust.Trust {
 // anchors adds all that was stamped to a bundle.
 func (l *Log) anchors(b *evidence.Bundle) {
 	for _, s := range l.notes {
-		a := evidence.Anchor{Index: s.index, Note: s.note}
-		if size := int64(len(l.Leaves)); s.size < uint64(size) && s.size > 0 {
-			for _, h := range Must(tlog.ProveTree(size, int64(s.size), l.reader()))(l.t) {
-				a.Consistency = append(a.Consistency, h)
-			}
-		}
-		b.Anchors = append(b.Anchors, a)
+		b.Anchors = append(b.Anchors, evidence.Anchor{Index: s.index, Note: s.note})
 		if !slices.ContainsFunc(b.Leaves, func(x evidence.Leaf) bool { return x.Index == s.index }) {
 			b.Leaves = append(b.Leaves, l.Leaf(s.index))
 		}

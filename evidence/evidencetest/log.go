@@ -209,7 +209,7 @@ func (l *Log) Evidence(sessions ...string) *evidence.Bundle {
 	slices.SortFunc(b.Blobs, func(a, b evidence.Blob) int { return slices.Compare(a.SHA256[:], b.SHA256[:]) })
 	b.Blobs = slices.CompactFunc(b.Blobs, func(a, b evidence.Blob) bool { return a.SHA256 == b.SHA256 })
 	l.anchors(b)
-	return b
+	return l.Prove(b)
 }
 
 func (l *Log) concerns(e *entry.Entry, sessions []string) bool {
@@ -219,14 +219,33 @@ func (l *Log) concerns(e *entry.Entry, sessions []string) bool {
 	return slices.ContainsFunc(e.Events, func(ev entry.Event) bool { return slices.Contains(sessions, evidence.Mentions(ev)) })
 }
 
-// Leaf is a leaf with its proof under the present checkpoint.
-func (l *Log) Leaf(index uint64) evidence.Leaf {
+// Leaf is a leaf.
+func (l *Log) Leaf(index uint64) evidence.Leaf { return evidence.LeafOf(index, l.Leaves[index]) }
+
+// Prove puts the hashes into a bundle that its leaves and anchors need, once they are all there.
+func (l *Log) Prove(b *evidence.Bundle) *evidence.Bundle {
 	l.t.Helper()
-	out := evidence.Leaf{Index: index, Bytes: l.Leaves[index]}
-	for _, h := range Must(tlog.ProveRecord(int64(len(l.Leaves)), int64(index), l.reader()))(l.t) {
-		out.Proof = append(out.Proof, h)
+	b.Tree = nil
+	for level, index := range Must(b.Gaps())(l.t) {
+		at := tlog.StoredHashIndex(level, int64(index))
+		if at >= int64(len(l.hashes)) {
+			l.t.Fatalf("the log has no subtree %d of level %d", index, level)
+		}
+		b.Tree = append(b.Tree, l.hashes[at])
 	}
-	return out
+	return b
+}
+
+// Content is what a leaf loads.
+func Content(t testing.TB, l evidence.Leaf) []byte {
+	t.Helper()
+	return Must(l.Load())(t)
+}
+
+// EntryOf is the entry in a leaf.
+func EntryOf(t testing.TB, l evidence.Leaf) *entry.Entry {
+	t.Helper()
+	return Must(entry.Parse(Content(t, l)))(t)
 }
 
 // Truncate forgets what was appended after the first n leaves: the log of somebody who rolls back.

@@ -98,7 +98,7 @@ func Disclose(l *evidencetest.Log, b *evidence.Bundle, tr *evidencetest.Track, s
 		blobs[h] = blob
 	}
 	for _, leaf := range b.Leaves {
-		e, err := entry.Parse(leaf.Bytes)
+		e, err := entry.Parse(evidencetest.Content(l.T(), leaf))
 		if err != nil || e.Track != tr.Name || e.Session != tr.ID {
 			continue
 		}

@@ -21,6 +21,15 @@ func flipped(b []byte, i int) []byte {
 	return b
 }
 
+// spoilLeaf changes a bit of a byte in a leaf.
+func spoilLeaf(b *evidence.Bundle, n, at int) {
+	content, err := b.Leaves[n].Load()
+	if err != nil {
+		panic(err)
+	}
+	b.Leaves[n] = evidence.LeafOf(b.Leaves[n].Index, flipped(content, at))
+}
+
 func evidenceName(index uint64) string { return fmt.Sprintf("leaf/%020d", index) }
 
 // spoilLine changes a letter inside the signature of the line that begins so.
@@ -45,7 +54,11 @@ func without(checkpoint []byte, prefix string) []byte {
 func onlyOf(b *evidence.Bundle, keep func(e *entry.Entry) bool) {
 	b.Disclosed, b.Blobs = nil, nil
 	b.Leaves = slices.DeleteFunc(b.Leaves, func(l evidence.Leaf) bool {
-		e, err := entry.Parse(l.Bytes)
+		content, err := l.Load()
+		if err != nil {
+			panic(err)
+		}
+		e, err := entry.Parse(content)
 		return err != nil || !keep(e)
 	})
 }

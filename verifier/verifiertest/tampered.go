@@ -33,10 +33,15 @@ func (m *maker) tampered() {
 	raw("a path", bytes.ReplaceAll(file, []byte("leaf/0000000000"), []byte("leaf/../../../x")))
 	raw("a name with controls", bytes.ReplaceAll(file, []byte("leaf/00000000"), []byte("leaf/\u202e0\u200b\x1b")))
 	raw("one leaf twice", bytes.ReplaceAll(file, []byte(evidenceName(whole().Leaves[1].Index)), []byte(evidenceName(whole().Leaves[0].Index))))
-	for _, c := range append(spoiltProofs(), m.spoiltContents(gateway.Name)...) {
+	for _, c := range spoiltProofs() {
 		b := whole()
 		c.spoil(b)
 		m.add("tampered: "+c.name, b, l.Trust)
+	}
+	for _, c := range m.spoiltContents(gateway.Name) {
+		b := whole()
+		c.spoil(b)
+		m.add("tampered: "+c.name, l.Prove(b), l.Trust)
 	}
 	m.add("tampered: judged by another log's trust file", whole(), evidencetest.NewWith(m.t, origin, evidencetest.Options{Witnesses: 3, Quorum: 2}).Trust)
 	m.all = append(m.all, Case{Name: "trust file unusable", Bundle: file, Trust: append(l.Trust.Marshal(), "witness\n"...)})
@@ -50,9 +55,10 @@ type change struct {
 
 func spoiltProofs() []change {
 	return []change{
-		{"a leaf, with the archive repaired", func(b *evidence.Bundle) { b.Leaves[2].Bytes = flipped(b.Leaves[2].Bytes, 100) }},
-		{"a proof", func(b *evidence.Bundle) { b.Leaves[2].Proof[0][0] ^= 1 }},
-		{"a proof too short", func(b *evidence.Bundle) { b.Leaves[2].Proof = b.Leaves[2].Proof[1:] }},
+		{"a leaf, with the archive repaired", func(b *evidence.Bundle) { spoilLeaf(b, 2, 100) }},
+		{"a hash of the tree", func(b *evidence.Bundle) { b.Tree[0][0] ^= 1 }},
+		{"a tree too short", func(b *evidence.Bundle) { b.Tree = b.Tree[1:] }},
+		{"a tree too long", func(b *evidence.Bundle) { b.Tree = append(b.Tree, b.Tree[0]) }},
 		{"another index", func(b *evidence.Bundle) { b.Leaves[len(b.Leaves)-1].Index += 1000 }},
 		{"the root in the checkpoint", func(b *evidence.Bundle) { b.Checkpoint = flipped(b.Checkpoint, len(origin)+8) }},
 		{"the log's signature", func(b *evidence.Bundle) { b.Checkpoint = spoilLine(b.Checkpoint, "— "+origin+" ") }},
@@ -110,7 +116,7 @@ func (m *maker) tamperedWords() {
 			}
 			slices.SortFunc(b.Leaves, func(x, y evidence.Leaf) int { return int(x.Index) - int(y.Index) })
 		}
-		m.add("tampered: "+c.name, b, l.Trust)
+		m.add("tampered: "+c.name, l.Prove(b), l.Trust)
 	}
 }
 
