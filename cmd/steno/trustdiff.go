@@ -21,6 +21,7 @@ func diffTrust(old, next *trust.Trust) []string {
 	d.witnesses()
 	d.rules(old, next)
 	d.authorities()
+	d.algorithms()
 	d.keys("signer", "", d.old.Signers, d.next.Signers)
 	if d.old.Threshold != d.next.Threshold || len(d.old.Signers) != len(d.next.Signers) {
 		d.say("an update needs %d of %d signers; it was %d of %d", d.next.Threshold, len(d.next.Signers), d.old.Threshold, len(d.old.Signers))

@@ -23,6 +23,7 @@ type trustFlags struct {
 	operators, windows, dropWindows      []string
 	threshold                            int
 	authorities                          authorityFlags
+	algorithms                           algorithmFlags
 	changed                              func(flag string) bool
 }
 
@@ -37,6 +38,7 @@ func (f *trustFlags) define(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.windows, "window", nil, `"ROLE KEY FROM UNTIL|- [compromised]": the part of the log for which a key counts; KEY may be NAME+KEYID`)
 	flags.StringVar(&f.require, "require", "", `"ml-dsa-44 DAY": what checkpoints need from a day on`)
 	f.authorities.define(flags)
+	f.algorithms.define(flags)
 	flags.StringVarP(&f.out, "out", "o", "", "file to make; it must not exist")
 	f.changed = flags.Changed
 }
@@ -98,13 +100,15 @@ func newTrustNext() *cobra.Command {
 		Use:   "next --trust OLD [flags] -o NEW",
 		Short: "Make the next version of a trust file",
 		Long: `Make the version that follows a trust file. What is not said stays; a flag of "new" replaces all that the file has of its kind,
-but --window and --authority add to what is there, or replace what has the same key or name.
+but --window, --authority and --algorithm add to what is there, or replace what has the same key or name.
 
   a key goes        --window "enroller acme/enroller+712260ab 0 500000", with the size of the log now, and --add-enroller VKEY
   a key was stolen  --window "enroller acme/enroller+712260ab 0 480000 compromised", with the size of a checkpoint that had its
                     quorum before
   an authority goes --authority "NAME FROM UNTIL …", with another day; what it stamped until then counts
   …or was broken    --compromised-authority "NAME 2027-03-04T05:06:07Z", with the last time at which it was surely sound
+  a hash gets old   --algorithm "sha-256 2040-01-01", with the day from which on its time stamps prove nothing
+  …or was broken    --algorithm "rsa-2048 2031-01-01 broken", with the last day on which it was surely sound
   a witness joins   --policy FILE --operator …, all of them, and --window "witness KEY SIZE -", with the size of the log now`,
 		Args: none(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -179,7 +183,7 @@ func (f *trustFlags) apply(c *trust.Config) error {
 	if c.Threshold == 0 && len(c.Signers) > 0 {
 		return usage("--threshold is needed: how many of the %d signers an update needs", len(c.Signers))
 	}
-	for _, step := range []func(*trust.Config) error{f.applyOperators, f.applyWindows, f.applyRequire, f.applyAuthorities} {
+	for _, step := range []func(*trust.Config) error{f.applyOperators, f.applyWindows, f.applyRequire, f.applyAuthorities, f.applyAlgorithms} {
 		if err := step(c); err != nil {
 			return err
 		}

@@ -57,6 +57,7 @@ type trustView struct {
 
 	Authorities []authorityView `json:"authorities"`
 	Stamps      int             `json:"stamps"`
+	Algorithms  []algorithmView `json:"algorithms"` // those that have an end in time stamps
 
 	Policy string `json:"policy"` // base64
 }
@@ -103,7 +104,7 @@ func viewOf(t *trust.Trust) trustView {
 		Received: keys(trust.RoleReceived, t.Received), System: keys(trust.RoleSystem, t.System), Enrollers: keys(trust.RoleEnroller, t.Enrollers),
 		Signers: keys("", t.Signers), Recorders: []keyView{}, Operators: []operatorView{}, Require: []requireView{},
 		Quorum: t.QuorumWords(), Overlap: t.Overlap(), Policy: base64.StdEncoding.EncodeToString(t.Policy),
-		Authorities: authoritiesOf(t), Stamps: t.Stamps(),
+		Authorities: authoritiesOf(t), Stamps: t.Stamps(), Algorithms: algorithmsOf(t),
 	}
 	if t.Version > 1 {
 		v.Previous = fmt.Sprintf("%x", t.Previous)
@@ -224,6 +225,9 @@ func (v trustView) lines() (out []string) {
 		}
 	}
 	say("times", "%s", stampWords(v.Stamps, len(v.Authorities)))
+	for _, a := range v.Algorithms {
+		say("algorithm", "%s %s", a.Name, a.terms())
+	}
 	if v.Threshold > 0 {
 		say("updates", "%d of %d signers", v.Threshold, len(v.Signers))
 	} else {
