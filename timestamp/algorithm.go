@@ -30,7 +30,7 @@ func AlgorithmNames() []string {
 // algorithms are those that a token uses on its way along a chain, in ascending order, each once.
 func (p *parsed) algorithms(chain []*x509.Certificate) []string {
 	names := append(hashNames(p.info.hash), signatureNames(p.signer.signatureAlgorithm())...) // whose hash is that of all the digests
-	if lists, err := p.signer.certIDs(); err == nil { // it was read before
+	if lists, err := p.signer.certIDs(); err == nil {                                         // it was read before
 		for _, id := range slices.Concat(lists...) {
 			names = append(names, hashNames(id.algorithm)...)
 		}

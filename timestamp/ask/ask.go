@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/stenolog/steno/timestamp"
@@ -34,7 +36,7 @@ var ErrClock = errors.New("the authority's clock and the local one are far apart
 // An Authority is where tokens are asked for.
 type Authority struct {
 	Name string
-	URL  string
+	URL  string       // http(s)://HOST/PATH, and no more: where somebody was asked stands in logs and errors. Credentials go into Header
 	HTTP *http.Client // nil: one with DefaultTimeout. Redirects are not followed, whatever it says
 	// Header is sent with every request for a token, and with nothing else: credentials.
 	Header http.Header
@@ -51,9 +53,24 @@ type Authority struct {
 	Logger *slog.Logger     // is told what long-term data is missing, and why; nil: nobody is
 }
 
+// CheckURL says what is wrong with the address of an authority. It is not quoted: what must not be logged stands in it.
+func CheckURL(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("its URL is not http(s)://HOST/PATH")
+	case u.User != nil || strings.ContainsAny(address, "?#"):
+		return errors.New("its URL has user info, a query or a fragment, and would be logged with it")
+	}
+	return nil
+}
+
 // Ask asks for a token over a digest. The token is well formed and answers this very request; what it is worth is for
 // timestamp.Verify to say. The long-term data is as much of it as could be had: none of it is missing from the token.
 func (a Authority) Ask(ctx context.Context, digest [sha256.Size]byte) (token []byte, longTerm []Blob, err error) {
+	if err := CheckURL(a.URL); err != nil {
+		return nil, nil, fmt.Errorf("asking %s for a time stamp: %w", a.Name, err)
+	}
 	req, err := timestamp.NewRequest(digest, rand.Reader)
 	if err != nil {
 		return nil, nil, err

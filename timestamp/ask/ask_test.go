@@ -159,3 +159,22 @@ func TestSlowAuthority(t *testing.T) {
 		t.Errorf("an authority that is away: %v", err)
 	}
 }
+
+// TestSEALED_noSecretInAnAddress: addresses are logged, and stand in errors.
+func TestSEALED_noSecretInAnAddress(t *testing.T) {
+	a := served(t, development(t))
+	good := a.URL
+	for _, bad := range []string{
+		good + "/?key=hunter2", good + "/?", good + "/#hunter2", good + "/#", strings.Replace(good, "://", "://hunter2@", 1), strings.Replace(good, "://", "://@", 1),
+		"://hunter2", "ftp://hunter2/", "http:///hunter2", "hunter2", "",
+	} {
+		a.URL = bad
+		if _, _, err := a.Ask(t.Context(), digest); err == nil || !strings.Contains(err.Error(), "its URL") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	a.URL = good + "/tsa/v1"
+	if _, _, err := a.Ask(t.Context(), digest); err != nil {
+		t.Error(err)
+	}
+}
