@@ -6,6 +6,8 @@
 //
 //	published note → SHA-256 → authority → token, verified → public blobs durable → anchor event
 //
+// On a log that has fallen silent, each authority is asked once more when it can say more of revocation (standing.go).
+//
 // An authority that fails is asked again, less and less often, also while others succeed; recording and publication never wait
 // for any of this. Where a process ends between a token and its event, the token is asked for again: what there is to be stamped
 // follows from the log alone. See docs/spec/anchors.md.
@@ -71,9 +73,11 @@ type Authority struct {
 
 // Config is what anchoring is made of. All but Every, Stamps, Logger and Registerer is needed.
 type Config struct {
-	Authorities []Authority
-	Every       time.Duration // between rounds; default DefaultEvery
-	Stamps      int           // how many distinct authorities a bound takes; default 1
+	Authorities []Authority // that are asked
+	// Trusted are those that the log's trust file names, asked or not: only their tokens say when an entry was logged.
+	Trusted []timestamp.Authority
+	Every   time.Duration // between rounds; default DefaultEvery
+	Stamps  int           // how many distinct authorities a bound takes; default 1
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -86,6 +90,7 @@ type Anchoring struct {
 	wake    chan struct{} // holds one
 	tokens  tokens
 	writing sync.Mutex // one anchor event at a time, so that no leaf has two
+	pins    map[string]pin
 
 	log       Log
 	recording Recording
@@ -98,8 +103,16 @@ type Anchoring struct {
 	round       round
 	target      uint64 // size that a checkpoint must have, before the round that is due can begin; 0: none is due
 	demanded    bool
+	recorded    uint64 // recording.AnchorState has it
 	authorities []*authority
 	changed     chan struct{} // closed and replaced when a round begins, or an authority has answered
+	warned      time.Time     // when the last alert was raised that a renewal is due
+}
+
+// A pin is what the tokens of an authority are held against, and whether they count: the trust file names it.
+type pin struct {
+	timestamp.Authority
+	counts bool
 }
 
 // A round is a published checkpoint that is stamped. Of round 0, the last one that is in the log, the note is nil: who owes a
@@ -116,6 +129,7 @@ type authority struct {
 	Authority
 	busy     bool
 	owes     bool      // a token of the round
+	once     bool      // what it owes is a follow-up: over what is published when it is asked
 	since    time.Time // when it came to owe
 	failures int       // in a row
 	next     time.Time // not to be asked before
@@ -125,6 +139,10 @@ type authority struct {
 	last     recording.Anchored
 	stamped  time.Time // what its last token states; zero if none came in this process's time
 	alerted  time.Time // when the last alert was raised
+
+	standing standing  // of last, as soon as it is known
+	reading  bool      // what last comes to is being read
+	reread   time.Time // not to be read before
 }
 
 // New makes anchoring that is told of checkpoints, and does nothing until Start.
@@ -136,14 +154,17 @@ func New(c Config) (*Anchoring, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Anchoring{c: c, wake: make(chan struct{}, 1), changed: make(chan struct{})}
-	seen := map[string]bool{}
+	a := &Anchoring{c: c, wake: make(chan struct{}, 1), changed: make(chan struct{}), pins: map[string]pin{}}
 	for _, x := range c.Authorities {
-		if name := x.Pinned.Name; entry.CheckID(name) != nil || seen[name] {
+		name := x.Pinned.Name
+		if _, seen := a.pins[name]; entry.CheckID(name) != nil || seen {
 			return nil, fmt.Errorf("anchoring: %q is no name for an authority, or that of two", name)
 		}
-		seen[x.Pinned.Name] = true
+		a.pins[name] = pin{x.Pinned, false}
 		a.authorities = append(a.authorities, &authority{Authority: x})
+	}
+	for _, p := range c.Trusted {
+		a.pins[p.Name] = pin{p, true}
 	}
 	var err error
 	a.metrics, err = newMetrics(c.Registerer, a)

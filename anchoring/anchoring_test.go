@@ -67,7 +67,7 @@ func other(w *world, b bool) int {
 func TestNeverForTheLogsOwnEvents(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.record(false)
-		for range 50 {
+		for range anchoring.DefaultPeriod/time.Hour - 1 {
 			w.do(func() { w.size++ })
 			w.publish()
 			w.sleep(time.Hour)

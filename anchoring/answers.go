@@ -3,7 +3,18 @@ package anchoring
 import "time"
 
 // A Bracket says between which times an entry was logged, as far as the anchors in the log go. Nil is not known.
-type Bracket struct{ NotBefore, NotAfter *Bound }
+type Bracket struct {
+	NotBefore, NotAfter *Bound
+	Authorities         []Nearest // each that is trusted or asked, by name
+}
+
+// A Nearest is what one authority says of an entry: by its last anchor below, and its first one above. Nil is an anchor that is
+// not there, or says nothing.
+type Nearest struct {
+	Authority           string
+	Counts              bool // the trust file names it
+	NotBefore, NotAfter *Bound
+}
 
 // A Bound is one side of a Bracket.
 type Bound struct {

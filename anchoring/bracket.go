@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,8 +19,8 @@ import (
 
 const maxTokens = 4096 // verified ones that are held
 
-// Bracket says between which times an entry was logged, by the anchors in the log whose tokens verify today against what is
-// pinned. It looks at each authority's last anchor below the entry and its first one above.
+// Bracket says between which times an entry was logged, by the anchors in the log whose tokens verify today against what the
+// trust file pins. It looks at each authority's last anchor below the entry and its first one above.
 func (a *Anchoring) Bracket(ctx context.Context, index uint64) (b Bracket, err error) {
 	a.mu.Lock()
 	started := a.started
@@ -28,88 +29,140 @@ func (a *Anchoring) Bracket(ctx context.Context, index uint64) (b Bracket, err e
 		return b, errors.New("anchoring has not begun")
 	}
 	before, after := a.recording.Around(index)
-	before, tokens, err := a.tokensOf(ctx, before)
+	below, err := a.say(ctx, before)
 	if err != nil {
 		return b, err
 	}
-	for i, t := range tokens {
+	above, err := a.say(ctx, after)
+	if err != nil {
+		return b, err
+	}
+	for _, s := range below {
 		// An entry above an anchor was logged after its token existed, for nobody can predict one.
-		if b.NotBefore == nil || t.NotBefore().After(b.NotBefore.Time) {
-			b.NotBefore = &Bound{t.NotBefore(), before[i].Authority, before[i].Index, before[i].Size}
+		if bound := s.notBefore(); s.counts && (b.NotBefore == nil || bound.Time.After(b.NotBefore.Time)) {
+			b.NotBefore = bound
 		}
 	}
-	after, tokens, err = a.tokensOf(ctx, after)
-	if err != nil {
-		return b, err
+	if all := voices(above); len(all) >= a.c.Stamps {
+		b.NotAfter = all[a.c.Stamps-1].notAfter()
 	}
-	var bounds []Bound
-	for _, i := range voices(tokens) {
-		bounds = append(bounds, Bound{tokens[i].NotAfter(), after[i].Authority, after[i].Index, after[i].Size})
-	}
-	if len(bounds) >= a.c.Stamps {
-		b.NotAfter = &bounds[a.c.Stamps-1]
-	}
+	b.Authorities = a.nearest(below, above)
 	return b, nil
 }
 
-// voices are the places of tokens that hang on no key in common, the earliest first.
-func voices(tokens []timestamp.Token) (places []int) {
-	order := make([]int, len(tokens))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(i, j int) int { return tokens[i].NotAfter().Compare(tokens[j].NotAfter()) })
-	for _, i := range order {
-		if !slices.ContainsFunc(places, func(j int) bool { return tokens[i].OneVoice(tokens[j]) }) {
-			places = append(places, i)
-		}
-	}
-	return places
+// A saying is an anchor whose token says something.
+type saying struct {
+	recording.Anchored
+	token  timestamp.Token
+	counts bool
 }
 
-// tokensOf are the tokens of anchors. An authority that is pinned no more says nothing, nor does a token that was lost, or that
-// whoever has the key of a compromised authority could have made since.
-func (a *Anchoring) tokensOf(ctx context.Context, anchors []recording.Anchored) (at []recording.Anchored, all []timestamp.Token, err error) {
+func (s saying) notBefore() *Bound {
+	return &Bound{s.token.NotBefore(), s.Authority, s.Index, s.Size}
+}
+func (s saying) notAfter() *Bound {
+	return &Bound{s.token.NotAfter(), s.Authority, s.Index, s.Size}
+}
+
+// nearest is what each authority says, one after the other.
+func (a *Anchoring) nearest(below, above []saying) (all []Nearest) {
+	for _, name := range slices.Sorted(maps.Keys(a.pins)) {
+		n := Nearest{Authority: name, Counts: a.pins[name].counts}
+		of := func(s saying) bool { return s.Authority == name }
+		if i := slices.IndexFunc(below, of); i >= 0 {
+			n.NotBefore = below[i].notBefore()
+		}
+		if i := slices.IndexFunc(above, of); i >= 0 {
+			n.NotAfter = above[i].notAfter()
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// voices are those that count and hang on no key in common, the earliest first.
+func voices(all []saying) (out []saying) {
+	all = slices.DeleteFunc(slices.Clone(all), func(s saying) bool { return !s.counts })
+	slices.SortStableFunc(all, func(x, y saying) int { return x.token.NotAfter().Compare(y.token.NotAfter()) })
+	for _, s := range all {
+		if !slices.ContainsFunc(out, func(o saying) bool { return o.token.OneVoice(s.token) }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// say is what anchors say. An authority that nobody pins any more says nothing, nor does a token that was lost, or that whoever
+// has the key of a compromised authority could have made since.
+func (a *Anchoring) say(ctx context.Context, anchors []recording.Anchored) (all []saying, err error) {
 	for _, x := range anchors {
 		t, err := a.token(ctx, x)
-		var refused *timestamp.Error
 		switch {
-		case errors.As(err, &refused) || errors.Is(err, storage.ErrNotFound):
+		case silent(err):
 			a.c.Logger.Info("an anchor says nothing", "authority", x.Authority, "index", x.Index, "error", err)
 		case err != nil:
-			return nil, nil, err
+			return nil, err
 		default:
-			proven, err := a.proven(ctx, x)
+			proven, err := a.proven(ctx, x, t)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if proven {
-				at, all = append(at, x), append(all, t)
+				all = append(all, saying{x, t, a.pins[x.Authority].counts})
 			}
 		}
 	}
-	return at, all, nil
+	return all, nil
 }
 
-// proven tells whether an authority is not compromised, or another one that is not has stamped this token before it was.
-func (a *Anchoring) proven(ctx context.Context, x recording.Anchored) (bool, error) {
-	since := a.compromised(x.Authority)
-	if since.IsZero() {
+// silent tells whether an error is for good: the token is refused, or lost.
+func silent(err error) bool {
+	var refused *timestamp.Error
+	return errors.As(err, &refused) || errors.Is(err, storage.ErrNotFound)
+}
+
+// proven tells whether a token needs no proof that it is older than the end of what it hangs on, or has it: another that
+// covers it, counts and needs none.
+func (a *Anchoring) proven(ctx context.Context, x recording.Anchored, t timestamp.Token) (bool, error) {
+	limit, must := a.mustBeBefore(x.Authority, t)
+	if limit.IsZero() {
 		return true, nil
 	}
 	_, later := a.recording.Around(x.Index)
-	later = slices.DeleteFunc(later, func(l recording.Anchored) bool { return !a.compromised(l.Authority).IsZero() })
-	_, tokens, err := a.tokensOf(ctx, later) // of authorities that need no proof: this ends
-	return slices.ContainsFunc(tokens, func(t timestamp.Token) bool { return t.NotAfter().Before(since) }), err
+	var existed time.Time
+	for _, l := range later {
+		if !a.pins[l.Authority].counts {
+			continue
+		}
+		proof, err := a.token(ctx, l)
+		if silent(err) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if _, unsure := a.mustBeBefore(l.Authority, proof); !unsure && (existed.IsZero() || proof.NotAfter().Before(existed)) {
+			existed = proof.NotAfter()
+		}
+	}
+	if existed.IsZero() { // the newest, whose own time was held against the limit
+		return !must, nil
+	}
+	return existed.Before(limit), nil
 }
 
-// compromised is since when an authority is, or zero.
-func (a *Anchoring) compromised(name string) time.Time {
-	i := slices.IndexFunc(a.authorities, func(y *authority) bool { return y.Pinned.Name == name })
-	if i < 0 {
-		return time.Time{}
+// mustBeBefore is what a token is to be proven to be older than, zero if there is nothing; and whether it must be proven, or may
+// be the newest.
+func (a *Anchoring) mustBeBefore(name string, t timestamp.Token) (limit time.Time, must bool) {
+	limit = a.pins[name].Compromised
+	must = !limit.IsZero()
+	for _, e := range t.Ends {
+		must = must || e.Broken
+		if limit.IsZero() || e.End.Before(limit) {
+			limit = e.End
+		}
 	}
-	return a.authorities[i].Pinned.Compromised
+	return limit, must
 }
 
 // tokens are those that were verified: what is pinned does not change while the process lives.
@@ -139,9 +192,9 @@ func (a *Anchoring) token(ctx context.Context, x recording.Anchored) (timestamp.
 	if t, ok := a.tokens.get(x.Token); ok {
 		return t, nil
 	}
-	i := slices.IndexFunc(a.authorities, func(y *authority) bool { return y.Pinned.Name == x.Authority })
-	if i < 0 {
-		return timestamp.Token{}, &timestamp.Error{Reason: timestamp.ReasonAuthority, Detail: "the authority is not configured"}
+	p, ok := a.pins[x.Authority]
+	if !ok {
+		return timestamp.Token{}, &timestamp.Error{Reason: timestamp.ReasonAuthority, Detail: "the authority is neither in the trust file nor configured"}
 	}
 	v, err := a.event(ctx, x)
 	if err != nil {
@@ -151,7 +204,7 @@ func (a *Anchoring) token(ctx context.Context, x recording.Anchored) (timestamp.
 	if err != nil {
 		return timestamp.Token{}, fmt.Errorf("reading the token of the anchor at %d: %w", x.Index, err)
 	}
-	t, err := timestamp.Verify(der, v.Checkpoint, a.authorities[i].Pinned)
+	t, err := timestamp.Verify(der, v.Checkpoint, p.Authority)
 	if err == nil {
 		a.tokens.put(x.Token, t)
 	}
@@ -182,14 +235,19 @@ func (a *Anchoring) event(ctx context.Context, x recording.Anchored) (v entry.An
 	return v, fmt.Errorf("leaf %d has no anchor by %s", x.Index, x.Authority)
 }
 
-func (a *Anchoring) der(ctx context.Context, v entry.Anchor) (_ []byte, err error) {
+func (a *Anchoring) der(ctx context.Context, v entry.Anchor) ([]byte, error) {
 	if v.TokenBlob == nil {
 		return base64.StdEncoding.Strict().DecodeString(string(v.Token))
 	}
-	if v.TokenBlob.Size > timestamp.MaxToken {
-		return nil, fmt.Errorf("it has %d bytes", v.TokenBlob.Size)
+	return a.blob(ctx, *v.TokenBlob, timestamp.MaxToken)
+}
+
+// blob reads a public blob of at most so many bytes.
+func (a *Anchoring) blob(ctx context.Context, b entry.PublicBlob, limit uint64) (_ []byte, err error) {
+	if b.Size > limit {
+		return nil, fmt.Errorf("it has %d bytes", b.Size)
 	}
-	r, err := a.blobs.Open(ctx, storage.Ref{SHA256: v.TokenBlob.SHA256, Size: int64(v.TokenBlob.Size)})
+	r, err := a.blobs.Open(ctx, storage.Ref{SHA256: b.SHA256, Size: int64(b.Size)})
 	if err != nil {
 		return nil, err
 	}

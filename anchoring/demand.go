@@ -10,9 +10,15 @@ import (
 // reasonNothing is what is said of an authority that was never given anything to stamp.
 const reasonNothing = "nothing-recorded"
 
+// ErrNoAuthorities says that nobody is there to be asked for a round.
+var ErrNoAuthorities = errors.New("there are no time-stamp authorities to be asked")
+
 // Anchor makes a round now, and returns when every authority has been asked once. Where only the log's own events came since
 // the last round there is none, and only those are asked who owe a token of that. If ctx ends first, what was begun goes on.
 func (a *Anchoring) Anchor(ctx context.Context) (Outcome, error) {
+	if len(a.authorities) == 0 {
+		return Outcome{}, ErrNoAuthorities
+	}
 	a.mu.Lock()
 	if !a.started {
 		a.mu.Unlock()

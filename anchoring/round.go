@@ -28,13 +28,14 @@ const (
 // alertLate is raised about an authority that has owed a token for longer than a period.
 const alertLate = "authority-late"
 
-// step begins the round that is due, asks who owes a token, and complains of who has owed one for too long.
+// step begins the round that is due, asks who owes a token, and complains of who has owed one for too long, and of what ends soon.
 func (a *Anchoring) step(now time.Time) {
 	s := a.recording.AnchorState()
 	size, note := a.log.Checkpoint()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.target == 0 && a.due(s, now) {
+	a.recorded = s.Recorded
+	if a.target == 0 && a.roundDue(s, now) {
 		a.target = s.Recorded
 	}
 	// What came last is stamped too: the round waits until a checkpoint that covers it is published.
@@ -42,9 +43,10 @@ func (a *Anchoring) step(now time.Time) {
 		a.begin(round{a.round.n + 1, size, note, now})
 	}
 	for _, x := range a.authorities {
+		a.look(x, size, now)
 		if x.owes && !x.busy && !now.Before(x.next) && note != nil {
 			r := a.round
-			if r.note == nil {
+			if r.note == nil || x.once {
 				r.size, r.note = size, note
 			}
 			x.busy = true
@@ -52,14 +54,17 @@ func (a *Anchoring) step(now time.Time) {
 		}
 		if a.late(x, now) && (x.alerted.IsZero() || now.Sub(x.alerted) >= max(alertEvery, a.c.Every) && x.alerted.Before(x.since)) {
 			x.alerted = now
-			a.workers.Go(func() { a.alert(x.Pinned.Name) })
+			a.workers.Go(func() {
+				a.alert(alertLate, "warning", "a time-stamp authority is late", "authority", x.Pinned.Name)
+			})
 		}
 	}
+	a.warn(now)
 }
 
-// due tells whether there is something to be stamped, and now is the time. Never is a checkpoint stamped because of the log's
+// roundDue tells whether there is something to be stamped, and now is the time. Never is a checkpoint stamped because of the log's
 // own events: each anchor is one, and would be the reason of the next.
-func (a *Anchoring) due(s recording.AnchorState, now time.Time) bool {
+func (a *Anchoring) roundDue(s recording.AnchorState, now time.Time) bool {
 	if s.Recorded <= a.round.size || len(a.authorities) == 0 {
 		return false
 	}
@@ -74,6 +79,7 @@ func (a *Anchoring) begin(r round) {
 		if !x.owes {
 			x.owes, x.since = true, r.begun
 		}
+		x.once = false
 	}
 	a.metrics.rounds.Inc()
 	a.tell()
@@ -90,13 +96,13 @@ func (a *Anchoring) late(x *authority, now time.Time) bool {
 	return x.owes && now.Sub(x.since) > a.c.Every
 }
 
-func (a *Anchoring) alert(name string) {
-	a.c.Logger.Error("a time-stamp authority is late", "authority", name)
+// alert says something in the server's log, and writes an alert into the log.
+func (a *Anchoring) alert(kind, severity entry.ID, says, key string, value any) {
+	a.c.Logger.Error(says, key, value)
 	ctx, cancel := context.WithTimeout(a.run, askTimeout)
 	defer cancel()
-	err := a.recording.Alert(ctx, entry.Alert{Alert: alertLate, Severity: "warning"})
-	if err != nil && a.run.Err() == nil {
-		a.c.Logger.Warn("that an authority is late is not recorded", "authority", name, "error", err)
+	if err := a.recording.Alert(ctx, entry.Alert{Alert: kind, Severity: severity}); err != nil && a.run.Err() == nil {
+		a.c.Logger.Warn("an alert is not recorded", "alert", kind, key, value, "error", err)
 	}
 }
 
@@ -123,7 +129,7 @@ func (a *Anchoring) ask(x *authority, r round) {
 		return
 	}
 	x.failures, x.reason, x.next = 0, "", time.Time{}
-	x.last, x.stamped = at, token.Time
+	x.last, x.stamped, x.once = at, token.Time, false
 	if x.owes = r.n < a.round.n; x.owes { // another round began meanwhile
 		x.since = a.round.begun
 	}

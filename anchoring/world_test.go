@@ -1,6 +1,7 @@
 package anchoring_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -35,10 +36,17 @@ type book struct {
 	size, published, recorded, urgent uint64
 	at                                []recording.Anchored
 	events                            []entry.Anchor
-	alerts                            []entry.Alert
+	alerts                            []alertAt
 	blobs                             map[[32]byte][]byte
 	refuse                            error // of Anchor
 	lost                              bool  // what was written can't be read
+}
+
+// An alertAt is an alert, where it stands and since when.
+type alertAt struct {
+	entry.Alert
+	index uint64
+	at    time.Time
 }
 
 func (b *book) do(f func()) {
@@ -58,19 +66,22 @@ func (b *book) Checkpoint() (uint64, []byte) {
 	return b.published, noteOf(b.published)
 }
 
-// Leaf returns the anchors' leaves: the others are nobody's business.
+// Leaf returns the leaves of anchors and alerts: the others are nobody's business.
 func (b *book) Leaf(_ context.Context, index uint64) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := slices.IndexFunc(b.at, func(x recording.Anchored) bool { return x.Index == index })
-	if i < 0 || b.lost {
-		return nil, errors.New("not an anchor, or lost")
+	if i := slices.IndexFunc(b.alerts, func(x alertAt) bool { return x.index == index }); i >= 0 && !b.lost {
+		return leafOf(entry.TypeAlert, b.alerts[i].Alert, b.alerts[i].at)
 	}
-	return leafOf(b.events[i])
+	i := slices.IndexFunc(b.at, func(x recording.Anchored) bool { return x.Index == index })
+	if i < 0 || b.lost || index >= b.published {
+		return nil, errors.New("neither anchor nor alert, or lost")
+	}
+	return leafOf(entry.TypeAnchor, b.events[i], b.at[i].Received.Time())
 }
 
-// leafOf is a leaf with an anchor, signed by keys that nobody asks for.
-func leafOf(v entry.Anchor) ([]byte, error) {
+// leafOf is a leaf with an event, signed by keys that nobody asks for.
+func leafOf(kind entry.Type, v any, at time.Time) ([]byte, error) {
 	const origin = "log.example/test"
 	skey, _, err := note.GenerateKey(rand.Reader, origin+"/system")
 	if err != nil {
@@ -96,7 +107,7 @@ func leafOf(v entry.Anchor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	built, err := track.Build(recorder.Plain(entry.TypeSystemOpen, entry.SystemOpen{Version: "v", Key: "k"}), recorder.Plain(entry.TypeAnchor, v))
+	built, err := track.Build(recorder.Plain(entry.TypeSystemOpen, entry.SystemOpen{Version: "v", Key: "k"}), recorder.Plain(kind, v))
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +115,7 @@ func leafOf(v entry.Anchor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stamper.Stamp(built[0].Submission, e, entry.TimeOf(time.Now())), nil
+	return stamper.Stamp(built[0].Submission, e, entry.TimeOf(at)), nil
 }
 
 func (b *book) Anchor(_ context.Context, v entry.Anchor) (recording.Anchored, error) {
@@ -128,7 +139,7 @@ func (b *book) Anchor(_ context.Context, v entry.Anchor) (recording.Anchored, er
 }
 
 func (b *book) Alert(_ context.Context, v entry.Alert) error {
-	b.do(func() { b.alerts, b.size = append(b.alerts, v), b.size+1 })
+	b.do(func() { b.alerts, b.size = append(b.alerts, alertAt{v, b.size, time.Now()}), b.size+1 })
 	return nil
 }
 
@@ -187,8 +198,14 @@ func (b *book) Put(_ context.Context, s storage.Segment, blobs []storage.Blob) e
 	return nil
 }
 
-func (b *book) Open(context.Context, storage.Ref) (io.ReadCloser, error) {
-	return nil, storage.ErrNotFound
+func (b *book) Open(_ context.Context, r storage.Ref) (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	x, ok := b.blobs[r.SHA256]
+	if !ok || int64(len(x)) != r.Size {
+		return nil, storage.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(x)), nil
 }
 func (b *book) Has(context.Context, []storage.Ref) ([]bool, error) { return nil, nil }
 func (b *book) Erase(context.Context, []storage.Ref) error         { return nil }
@@ -265,7 +282,8 @@ type world struct {
 	*book
 	t      *testing.T
 	peers  []*peer
-	demand int // of authorities for a bound
+	trusts []timestamp.Authority // what the trust file names; nil: the peers as they are pinned
+	demand int                   // of authorities for a bound
 	a      *anchoring.Anchoring
 	stop   func(context.Context) error
 }
@@ -282,11 +300,16 @@ func in(t *testing.T, f func(t *testing.T, w *world)) {
 
 func (w *world) start() {
 	w.t.Helper()
-	c := anchoring.Config{Stamps: w.demand}
+	c := anchoring.Config{Stamps: w.demand, Trusted: w.trusts}
 	for _, p := range w.peers {
 		c.Authorities = append(c.Authorities, anchoring.Authority{Pinned: p.pinned, Asker: ask.Authority{
 			Name: p.name, URL: "http://" + p.name + ".example/", HTTP: &http.Client{Transport: p, Timeout: 20 * time.Second}, Now: time.Now,
 		}})
+	}
+	if w.trusts == nil {
+		for _, p := range w.peers {
+			c.Trusted = append(c.Trusted, p.pinned)
+		}
 	}
 	var err error
 	if w.a, err = anchoring.New(c); err != nil {
@@ -366,7 +389,7 @@ func (w *world) sleep(d time.Duration) {
 func (w *world) raised() (all []entry.ID) {
 	w.do(func() {
 		for _, v := range w.alerts {
-			all = append(all, v.Alert)
+			all = append(all, v.Alert.Alert)
 		}
 	})
 	return all

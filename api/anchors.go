@@ -44,6 +44,9 @@ func (a *API) anchor(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), anchorTimeout)
 	defer cancel()
 	o, err := a.Anchoring.Anchor(ctx)
+	if errors.Is(err, anchoring.ErrNoAuthorities) {
+		err = refuse(codeAnchoringOff, "")
+	}
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -78,7 +81,7 @@ func (a *API) timeOf(r *http.Request) (t wire.Time, err error) {
 	if err != nil || index >= a.Log.Size() {
 		return t, refuse(codeNotFound, "there is no entry of this index")
 	}
-	t = wire.Time{Index: index, Level: wire.Durable}
+	t = wire.Time{Index: index, Level: wire.Durable, Authorities: []wire.AuthorityTime{}}
 	if size, _ := a.Log.Signed(); index < size {
 		t.Level = wire.Integrated
 	}
@@ -99,11 +102,27 @@ func (a *API) timeOf(r *http.Request) (t wire.Time, err error) {
 		t.NotBefore = &wire.Bound{Time: entry.TimeOf(n.Time), Authority: n.Authority, AnchorIndex: n.Index}
 	}
 	if n := b.NotAfter; n != nil {
-		// Rounded to microseconds, a bound still bounds.
-		t.NotAfter = &wire.Bound{Time: entry.TimeOf(n.Time.Add(time.Microsecond - 1)), Authority: n.Authority, AnchorIndex: n.Index, Size: n.Size}
+		t.NotAfter = &wire.Bound{Time: roundedUp(n.Time), Authority: n.Authority, AnchorIndex: n.Index, Size: n.Size}
 		t.Level = wire.Anchored
 	}
+	for _, x := range b.Authorities {
+		t.Authorities = append(t.Authorities, authorityTime(x))
+	}
 	return t, nil
+}
+
+// roundedUp rounds to microseconds so that what was a bound is one still.
+func roundedUp(t time.Time) entry.Time { return entry.TimeOf(t.Add(time.Microsecond - 1)) }
+
+func authorityTime(x anchoring.Nearest) wire.AuthorityTime {
+	t := wire.AuthorityTime{Authority: x.Authority, Counts: x.Counts}
+	if n := x.NotBefore; n != nil {
+		t.NotBefore = &wire.AnchorTime{Time: entry.TimeOf(n.Time), AnchorIndex: n.Index}
+	}
+	if n := x.NotAfter; n != nil {
+		t.NotAfter = &wire.AnchorTime{Time: roundedUp(n.Time), AnchorIndex: n.Index, Size: n.Size}
+	}
+	return t
 }
 
 // witnessed says who had seen the published checkpoint that covers an entry, and by when; nil if there is none, or nobody.

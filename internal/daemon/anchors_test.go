@@ -160,6 +160,10 @@ func TestAnchors(t *testing.T) {
 		got.NotAfter.Time.Time().Before(begun) || got.NotAfter.Time.Time().After(time.Now().Add(2*time.Second)) {
 		t.Errorf("time of the first entry: %+v", got)
 	}
+	s.checkAuthorities(got, func(x wire.AuthorityTime, i int) bool {
+		return x.Counts && x.NotBefore == nil && x.NotAfter != nil && x.NotAfter.AnchorIndex == events[i].index && x.NotAfter.Size == events[i].Size &&
+			!x.NotAfter.Time.Time().Before(begun)
+	}, string(events[0].Authority), string(events[1].Authority))
 	for _, h := range []string{s.addrs.Ingest, s.addrs.Audit} {
 		if r := s.get(h, "/v1/entries/99999/time", map[string]string{s.addrs.Ingest: "gw", s.addrs.Audit: "examiner"}[h]); r.StatusCode != 404 {
 			t.Errorf("an entry that is not there: %d %s", r.StatusCode, r.body)
@@ -175,10 +179,26 @@ func TestAnchors(t *testing.T) {
 		got.Witnessed == nil || !slices.Equal(got.Witnessed.Witnesses, []string{"w1-0"}) || got.Witnessed.Size <= second.Index {
 		t.Errorf("time of the second entry: %+v", got)
 	}
+	again.checkAuthorities(got, func(x wire.AuthorityTime, i int) bool {
+		return x.Counts && x.NotAfter == nil && x.NotBefore != nil && x.NotBefore.AnchorIndex == events[i].index && x.NotBefore.Size == 0
+	}, string(events[0].Authority), string(events[1].Authority))
 	if n := len(again.anchors()); n != 2 {
 		t.Errorf("%d anchors, and the hour is not over", n)
 	}
 	again.onDemand(second.Index)
+}
+
+// checkAuthorities looks at what each authority says, which are listed by name; ok is told the place in names.
+func (s *server) checkAuthorities(got wire.Time, ok func(x wire.AuthorityTime, i int) bool, names ...string) {
+	s.t.Helper()
+	if len(got.Authorities) != len(names) || !slices.IsSortedFunc(got.Authorities, func(x, y wire.AuthorityTime) int { return strings.Compare(x.Authority, y.Authority) }) {
+		s.t.Fatalf("authorities: %+v", got.Authorities)
+	}
+	for _, x := range got.Authorities {
+		if i := slices.Index(names, x.Authority); i < 0 || !ok(x, i) {
+			s.t.Errorf("authority %+v, before %+v, after %+v", x, x.NotBefore, x.NotAfter)
+		}
+	}
 }
 
 // onDemand has a round made; then there is nothing to be made.
@@ -312,12 +332,60 @@ func TestAnchors_restartWhileOneIsAway(t *testing.T) {
 	}
 }
 
+// An authority that is asked, and that the trust file does not name, bounds nothing, and the server says so. One that the trust
+// file names does, also when it is asked no more.
+func TestAnchors_theTrustFileDecides(t *testing.T) {
+	t.Parallel()
+	a, stranger := newTSA(t, "a.example", authority.ECDSA), newTSA(t, "stranger.example", authority.ECDSA)
+	d := deployStamped(t, 1, a)
+	write(t, d.path("root.pem"), stranger.pem[strings.LastIndex(stranger.pem, "-----BEGIN"):], 0o644)
+	both := append(slices.Clone(d.config.Authorities), daemon.Authority{Name: stranger.name, URL: stranger.server.URL, Certificates: daemon.Files{d.path("root.pem")}})
+	d.config.Authorities = both
+	a.set(http.NotFound)
+	s := d.serveNew()
+	if warned := s.logs.String(); !strings.Contains(warned, "is not in the trust file") || !strings.Contains(warned, "stranger.example") {
+		t.Errorf("no warning:\n%s", warned)
+	}
+	first := s.record("witnessed")
+	x := s.await(1)[0]
+	got := s.time(first.Index)
+	if got.Level != wire.Witnessed || got.NotAfter != nil {
+		t.Errorf("a stranger bounds: %+v", got)
+	}
+	s.checkAuthorities(got, func(y wire.AuthorityTime, i int) bool {
+		return i == 0 && y.Counts && y.NotAfter == nil || i == 1 && !y.Counts && y.NotAfter != nil && y.NotAfter.AnchorIndex == x.index
+	}, "a.example", "stranger.example")
+	if _, checks := s.checks("/healthz"); !strings.Contains(checks["authority stranger.example"].Detail, "not in the trust file") {
+		t.Errorf("%+v", checks["authority stranger.example"])
+	}
+	a.set(nil)
+	s.do("POST", s.addrs.Ops, "/v1/anchors", "ops", nil)
+	s.await(2)
+	eventually(t, "renew_by", func() bool {
+		_, checks := s.checks("/healthz")
+		by := "renew_by " + a.pinned.Until.UTC().Format(time.RFC3339)
+		return checks["renewal"].OK && checks["renewal"].Detail == by && strings.Contains(checks["authority a.example"].Detail, by)
+	})
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	d.config.Authorities = nil
+	s = d.serve()
+	got = s.time(first.Index)
+	if got.Level != wire.Anchored || got.NotAfter == nil || got.NotAfter.Authority != "a.example" || len(got.Authorities) != 1 {
+		t.Errorf("nobody is asked any more: %+v", got)
+	}
+	if p := s.do("POST", s.addrs.Ops, "/v1/anchors", "ops", nil).problem(t); p.Code != "anchoring-off" {
+		t.Errorf("%+v", p)
+	}
+}
+
 // A log without authorities says what it knows.
 func TestAnchors_none(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	rc := s.record("integrated")
-	if got := s.time(rc.Index); got.Level != wire.Integrated || got.NotBefore != nil || got.NotAfter != nil || got.Witnessed != nil {
+	if got := s.time(rc.Index); got.Level != wire.Integrated || got.NotBefore != nil || got.NotAfter != nil || got.Witnessed != nil || got.Authorities == nil || len(got.Authorities) > 0 {
 		t.Errorf("%+v", got)
 	}
 	if p := s.do("POST", s.addrs.Ops, "/v1/anchors", "ops", nil).problem(t); p.Code != "anchoring-off" {
@@ -347,7 +415,10 @@ func TestAnchors_refusedAtLoad(t *testing.T) {
 		"no certificate":        {func(a *daemon.Authority) { a.Certificates = daemon.Files{d.config.Trust} }, "no certificate in PEM"},
 		"no name":               {func(a *daemon.Authority) { a.Name = "" }, "no name"},
 		"no URL":                {func(a *daemon.Authority) { a.URL = "tsa.example" }, "http(s)://"},
-		"a URL with a password": {func(a *daemon.Authority) { a.URL = "https://u:p@tsa.example/" }, "http(s)://"},
+		"a URL with a password": {func(a *daemon.Authority) { a.URL = "https://u:hidden@tsa.example/" }, "\"a.example\": url has user info"},
+		"a URL with a query":    {func(a *daemon.Authority) { a.URL = "https://tsa.example/?key=hidden" }, "\"a.example\": url has user info, a query"},
+		"an empty query":        {func(a *daemon.Authority) { a.URL = "https://tsa.example/?" }, "url has user info, a query"},
+		"a URL with a fragment": {func(a *daemon.Authority) { a.URL = "https://tsa.example/#hidden" }, "\"a.example\": url has user info, a query or a fragment"},
 		"credentials in clear": {func(a *daemon.Authority) {
 			a.URL, a.Authorization = "http://tsa.example/", d.path("good.authorization")
 		}, "in clear"},
@@ -369,6 +440,9 @@ func TestAnchors_refusedAtLoad(t *testing.T) {
 			err := c.Check()
 			if err == nil {
 				err = daemon.CheckFiles(c)
+			}
+			if err != nil && strings.Contains(err.Error(), "hidden") {
+				t.Errorf("the error tells what must not be logged: %v", err)
 			}
 			if x.says == "" && err != nil || x.says != "" && (err == nil || !strings.Contains(err.Error(), x.says)) {
 				t.Errorf("got %v, want %q", err, x.says)

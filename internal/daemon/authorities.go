@@ -44,9 +44,13 @@ func (c *Config) checkAuthorities() (errs []error) {
 		}
 		seen[a.Name] = true
 		u, err := url.Parse(a.URL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Fragment != "" {
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			wrong("url is not http(s)://HOST/PATH")
 			continue
+		}
+		// Where it was asked stands in the server's log. What is wrong is not quoted here either.
+		if u.User != nil || strings.ContainsAny(a.URL, "?#") {
+			wrong("url has user info, a query or a fragment, and would be logged with it; credentials have settings of their own: authorization, tls")
 		}
 		if (a.TLS.Certificate == "") != (a.TLS.Key == "") {
 			wrong("tls has one of certificate and key, and needs both")
@@ -176,9 +180,10 @@ func (a *Authority) asker() (x ask.Authority, err error) {
 	return x, nil
 }
 
-// newAnchoring is nil where there are no authorities.
+// newAnchoring is nil where there are no authorities: neither to be asked, nor in the trust file to have been asked once.
 func newAnchoring(c Config, k *keys, o observers) (*anchoring.Anchoring, error) {
-	if len(k.authorities) == 0 {
+	trusted := k.trust.Authorities()
+	if len(k.authorities) == 0 && len(trusted) == 0 {
 		return nil, nil
 	}
 	for i := range k.authorities {
@@ -186,9 +191,12 @@ func newAnchoring(c Config, k *keys, o observers) (*anchoring.Anchoring, error) 
 			x.Logger = o.logger
 			k.authorities[i].Asker = x
 		}
+		if name := k.authorities[i].Pinned.Name; !slices.ContainsFunc(trusted, func(t timestamp.Authority) bool { return t.Name == name }) {
+			o.logger.Warn("a time-stamp authority is not in the trust file: its tokens are recorded, and bound no time", "authority", name)
+		}
 	}
 	return anchoring.New(anchoring.Config{
-		Authorities: k.authorities, Every: time.Duration(c.Anchors.Every), Stamps: max(1, k.trust.Stamps()),
+		Authorities: k.authorities, Trusted: trusted, Every: time.Duration(c.Anchors.Every), Stamps: max(1, k.trust.Stamps()),
 		Logger: o.logger, Registerer: o.registerer,
 	})
 }
@@ -201,12 +209,14 @@ func stampers(a *anchoring.Anchoring) []log.Stamper {
 	return []log.Stamper{a}
 }
 
-// authorityChecks say which authorities are late and since when, by their names. Recording does not need them.
-func authorityChecks(a *anchoring.Anchoring) (checks []api.Check) {
+// authorityChecks say which authorities are late and since when, by their names, and by when time stamps must be renewed.
+// Recording needs neither.
+func authorityChecks(a *anchoring.Anchoring, now time.Time) (checks []api.Check) {
 	if a == nil {
 		return nil
 	}
-	for _, h := range a.Health().Authorities {
+	health := a.Health()
+	for _, h := range health.Authorities {
 		detail := "nothing anchored yet"
 		if h.Size > 0 {
 			detail = fmt.Sprintf("the latest that it anchored has size %d, at %s", h.Size, at(h.Last))
@@ -214,7 +224,20 @@ func authorityChecks(a *anchoring.Anchoring) (checks []api.Check) {
 		if !h.Since.IsZero() {
 			detail = fmt.Sprintf("%s since %s (%s); %s", word(h.Late, "late", "failing"), at(h.Since), cmp.Or(h.Reason, "no answer"), detail)
 		}
+		if !h.RenewBy.IsZero() {
+			detail += "; renew_by " + at(h.RenewBy)
+		}
+		if !h.Counts {
+			detail += "; not in the trust file, so that it bounds no time"
+		}
 		checks = append(checks, api.Check{Check: "authority " + h.Name, OK: !h.Late, Detail: detail})
+	}
+	if by := health.RenewBy; !by.IsZero() {
+		detail := "renew_by " + at(by)
+		if now.After(by.Add(-anchoring.RenewalNotice)) {
+			detail += ": before that, an authority that counts for longer must have stamped this log"
+		}
+		checks = append(checks, api.Check{Check: "renewal", OK: now.Before(by), Detail: detail})
 	}
 	return checks
 }

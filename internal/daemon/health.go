@@ -56,7 +56,7 @@ func (p *probe) health(ctx context.Context) api.Health {
 			h.Published, h.Size, h.Unpublished.Round(time.Millisecond), limit),
 		check("index", lag <= p.c.Health.IndexLag, false, "%d entries behind, at most %d", lag, p.c.Health.IndexLag),
 	}
-	return api.Health{Checks: append(append(checks, p.witnesses(h)...), authorityChecks(p.anchors)...)}
+	return api.Health{Checks: append(append(checks, p.witnesses(h)...), authorityChecks(p.anchors, time.Now())...)}
 }
 
 // witnesses says which are missing and since when, by their names. One that is missing is no failure as long as there is a
