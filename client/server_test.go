@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,6 +122,7 @@ type server struct {
 	signed   int // size of the checkpoint; -1 follows the tree
 	requests int
 	hidden   int // index of a leaf that entries leaves out, if not 0
+	page     int // entries of a page: few, so that there are several
 
 	away      int    // witnesses that do not answer
 	bare      bool   // what is published has no cosignature
@@ -137,7 +139,7 @@ type server struct {
 
 func newServer(t testing.TB, w *world) *server {
 	s := &server{w: w, stamper: must(entry.NewStamper(w.Received)), anchors: w.trust().Anchors(), tracks: make(map[string]*entry.Track),
-		receipts: make(map[string]wire.Receipt), blobs: make(map[entry.Hash][]byte), wraps: make(map[string][]wire.Key), signed: -1}
+		receipts: make(map[string]wire.Receipt), blobs: make(map[entry.Hash][]byte), wraps: make(map[string][]wire.Key), signed: -1, page: 3}
 	mux := http.NewServeMux()
 	for _, p := range []string{wire.PathSessions, wire.PathTracks, wire.PathEntries} {
 		mux.HandleFunc("POST "+p, s.submit)
@@ -355,7 +357,7 @@ func (s *server) checkpointLocked() []byte {
 
 func (s *server) tile(w http.ResponseWriter, r *http.Request) {
 	p, err := tiles.ParsePath(r.URL.Path[1:])
-	if err != nil || p.Bundle {
+	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -367,6 +369,14 @@ func (s *server) tile(w http.ResponseWriter, r *http.Request) {
 	}
 	if (p.Index*256+uint64(width))<<(8*p.Level) > uint64(len(s.leaves)) {
 		http.NotFound(w, r)
+		return
+	}
+	if p.Bundle {
+		var b []byte
+		for _, leaf := range s.leaves[p.Index*256:][:width] {
+			b = append(binary.BigEndian.AppendUint16(b, uint16(len(leaf))), leaf...)
+		}
+		w.Write(b)
 		return
 	}
 	b, err := tlog.ReadTileData(tlog.Tile{H: 8, L: int(p.Level), N: int64(p.Index), W: width}, tlog.HashReaderFunc(s.read))
@@ -406,7 +416,7 @@ func (s *server) entries(w http.ResponseWriter, r *http.Request) {
 		if i == s.hidden && i > 0 || !bytes.Contains(s.leaves[i], []byte("\n"+r.PathValue("id")+"/")) {
 			continue
 		}
-		if len(page.Entries) == 3 { // small pages, so that there are several
+		if len(page.Entries) == s.page {
 			next := uint64(i)
 			page.Next = &next
 			break

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -112,6 +114,32 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q was printed as %q, %v", body, again, err)
 		}
 	})
+}
+
+// Blobs are read as they come: in pieces of any size, until the reader fails, and no farther than who takes them wants.
+func TestReadBlobs(t *testing.T) {
+	body := wire.BlobsMagic + frame('B', "one") + frame('B', "two") + frame('B', "three")
+	mine := errors.New("mine")
+	var got []string
+	take := func(b []byte) error { got = append(got, string(b)); return nil }
+	if err := wire.ReadBlobs(iotest.OneByteReader(strings.NewReader(body)), take); err != nil || strings.Join(got, " ") != "one two three" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for cut := range len(body) {
+		got = nil
+		failing := io.MultiReader(strings.NewReader(body[:cut]), iotest.ErrReader(mine))
+		if err := wire.ReadBlobs(failing, take); !errors.Is(err, mine) {
+			t.Errorf("fails at %d: %v", cut, err)
+		}
+		whole := cut == len(wire.BlobsMagic) || cut == len(wire.BlobsMagic)+8 || cut == len(wire.BlobsMagic)+16
+		var fe *wire.FramingError
+		if err := wire.ReadBlobs(strings.NewReader(body[:cut]), take); (err == nil) != whole || err != nil && !errors.As(err, &fe) {
+			t.Errorf("ends at %d: %v", cut, err)
+		}
+	}
+	if err := wire.ReadBlobs(strings.NewReader(body+"X"), func([]byte) error { return mine }); !errors.Is(err, mine) {
+		t.Error(err)
+	}
 }
 
 func FuzzParseBlobs(f *testing.F) {
