@@ -63,10 +63,15 @@ func (p *probe) health(ctx context.Context) api.Health {
 // quorum without it: that is what a quorum is for. A quorum that is lost is one, and the log records all the same.
 func (p *probe) witnesses(h log.Health) (checks []api.Check) {
 	var missing []string
+	heard := false // since the start
 	whole := !h.Waiting && h.QuorumLostSince.IsZero()
 	for _, c := range h.Cosigners {
+		heard = heard || c.Size > 0
 		detail := fmt.Sprintf("answers; the latest that it cosigned has size %d", c.Size)
-		if !c.Since.IsZero() {
+		switch {
+		case c.Size == 0 && c.Since.IsZero():
+			detail = "starting: it has cosigned nothing since the start, and failed nothing"
+		case !c.Since.IsZero():
 			missing = append(missing, c.Name)
 			detail = fmt.Sprintf("missing since %s; the latest that it cosigned has size %d", at(c.Since), c.Size)
 		}
@@ -75,12 +80,14 @@ func (p *probe) witnesses(h log.Health) (checks []api.Check) {
 	if !p.quorum {
 		return checks
 	}
-	detail := "cosigned"
+	detail := fmt.Sprintf("size %d has it", h.Published)
 	switch {
 	case h.Waiting:
 		detail = "waiting for witnesses: too few have said what they saw of this log, so nothing is signed"
 	case !whole:
 		detail = fmt.Sprintf("lost since %s, so that nothing is published; missing: %s", at(h.QuorumLostSince), strings.Join(missing, " "))
+	case !heard || h.Published == 0: // what is published is of the process before, if anything is
+		detail = "starting: nothing has it since the start"
 	}
 	return append(checks, api.Check{Check: "quorum", OK: whole, Detail: detail})
 }
