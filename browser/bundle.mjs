@@ -2,21 +2,24 @@
 // but that it is the one form of what it says.
 
 import { content, FormatError, sections } from './archive.mjs';
-import { binary, canonicalBase64, hexOf } from './bytes.mjs';
+import { binary, canonicalBase64, cut, hexOf } from './bytes.mjs';
 import { limits, originPattern, sessionPattern } from './entry.mjs';
 
-const most = { leaves: 200_000, anchors: 1024, public: 16 * 1024, blobs: 500_000, disclosed: 100_000, sessions: 1024, hashes: 63 };
+const most = { leaves: 200_000, hashes: 4_194_304, anchors: 1024, public: 16 * 1024, blobs: 500_000, disclosed: 100_000, sessions: 1024 };
+const format = 'steno/evidence/v3';
+const hashLine = 45; // bytes of a hash in base64 and its line feed
 const maxCheckpoint = 64 << 10;
-const maxProof = 128 + most.hashes * 45 + maxCheckpoint;
 const maxBlob = 62 + (17 << 20);
 const maxDisclosure = 256 << 20;
 const maxIndex = 2n ** 63n - 1n;
+const fixed = {
+  'steno-evidence': 512 + most.sessions * 45, 'README.txt': 64 << 10, 'report.html': 16 << 20, custody: 16 << 10, trust: 256 << 10,
+  checkpoint: maxCheckpoint, tree: most.hashes * hashLine,
+};
 
 function sizeLimit(name) {
-  const fixed = { 'steno-evidence': 256 + most.sessions * 37, 'README.txt': 64 << 10, trust: 256 << 10, checkpoint: maxCheckpoint };
   if (Object.hasOwn(fixed, name)) return fixed[name];
-  const dirs = [['leaf/', limits.leaf], ['proof/', maxProof], ['anchor/', maxCheckpoint], ['public/', maxBlob], ['blob/', maxBlob],
-    ['disclosed/', maxDisclosure]];
+  const dirs = [['leaf/', limits.leaf], ['anchor/', maxCheckpoint], ['public/', maxBlob], ['blob/', maxBlob], ['disclosed/', maxDisclosure]];
   return dirs.find(([dir]) => name.startsWith(dir))?.[1] ?? null;
 }
 
@@ -28,7 +31,7 @@ export function readBundle(b) {
 class Reader {
   constructor(b) {
     this.b = b;
-    this.rest = sections(b, sizeLimit, 4 + 2 * most.leaves + 2 * most.anchors + most.public + most.blobs + most.disclosed);
+    this.rest = sections(b, sizeLimit, Object.keys(fixed).length + most.leaves + most.anchors + most.public + most.blobs + most.disclosed);
     this.at = 0;
   }
 
@@ -44,84 +47,77 @@ class Reader {
     return { section: s, bytes: content(this.b, s) };
   }
 
-  many(prefix, limit, read) {
+  many(prefix, read) {
     const out = [];
-    while (this.next(prefix)) {
-      if (out.length === limit) throw new FormatError(this.rest[this.at].name, this.rest[this.at].offset, `more than ${limit}`);
-      const one = read.call(this);
-      const last = out.at(-1);
-      if (last !== undefined && last.order >= one.order) throw new FormatError(one.name, one.offset, 'not in ascending order, each once');
-      out.push(one);
-    }
+    while (this.next(prefix)) out.push(read.call(this));
     return out;
+  }
+
+  /** maybe takes a file that can be left out. */
+  maybe(name) {
+    return this.rest[this.at]?.name === name ? this.take(name).bytes : null;
   }
 
   read() {
     const out = this.manifest();
     out.readme = this.take('README.txt').bytes;
-    out.trust = this.next('trust') ? this.take('trust').bytes : null;
+    out.html = this.maybe('report.html');
+    out.custody = this.maybe('custody');
+    out.trust = this.maybe('trust');
     out.checkpoint = this.take('checkpoint').bytes;
-    this.checkpointText = binary(out.checkpoint);
-    out.leaves = this.many('leaf/', most.leaves, this.leaf);
-    out.anchors = out.old ? [] : this.many('anchor/', most.anchors, this.anchor);
-    out.public = out.old ? [] : this.many('public/', most.public, () => this.blob('public/'));
-    out.blobs = this.many('blob/', most.blobs, () => this.blob('blob/'));
-    out.disclosed = this.many('disclosed/', most.disclosed, this.disclosed);
+    out.tree = this.tree();
+    out.leaves = this.many('leaf/', this.leaf);
+    out.anchors = this.many('anchor/', this.anchor);
+    out.public = this.many('public/', () => this.blob('public/'));
+    out.blobs = this.many('blob/', () => this.blob('blob/'));
+    out.disclosed = this.many('disclosed/', this.disclosed);
     const s = this.rest[this.at];
     if (s !== undefined) throw new FormatError(s.name, s.offset, 'a file out of its place');
+    const wrong = checkManifest(out) || checkOrder(out);
+    if (wrong !== '') throw new FormatError('', 0, wrong);
     return out;
   }
 
   manifest() {
     const { section, bytes } = this.take('steno-evidence');
     const text = binary(bytes);
-    const bad = (why) => {
-      throw new FormatError('steno-evidence', section.start, why);
-    };
-    const lines = text.split('\n');
-    const format = lines[0];
-    if (lines.pop() !== '' || !['steno/evidence/v2', 'steno/evidence/v1'].includes(format) || lines.length < 3) {
-      bad('not "steno/evidence/v2", an origin and sessions');
+    const out = readManifest(text);
+    if (typeof out === 'string') throw new FormatError('steno-evidence', section.start, out);
+    const again = written(out);
+    const at = Array.from(again).findIndex((c, i) => c !== text[i]);
+    if (at >= 0) throw new FormatError('steno-evidence', section.start + at, 'not what stands here in the one spelling');
+    if (again.length !== text.length) throw new FormatError('steno-evidence', section.start + again.length, 'bytes too many');
+    return out;
+  }
+
+  tree() {
+    const { section, bytes } = this.take('tree');
+    const hashes = [];
+    for (let at = 0; at < bytes.length; at += hashLine) {
+      const h = bytes[at + hashLine - 1] === 0x0a ? hashOf(binary(bytes.subarray(at, at + hashLine - 1))) : null;
+      if (h === null) throw new FormatError('tree', section.start + at, `hash ${hashes.length} is not 32 bytes in canonical base64 and a line feed`);
+      hashes.push(h);
     }
-    const [, origin, ...sessions] = lines;
-    if (!originPattern.test(origin)) bad('no origin');
-    if (sessions.length > most.sessions) bad(`more than ${most.sessions} sessions`);
-    sessions.forEach((s, i) => {
-      if (!sessionPattern.test(s) || (i > 0 && sessions[i - 1] >= s)) bad('sessions are not names in ascending order, each once');
-    });
-    return { old: format === 'steno/evidence/v1', origin, sessions };
+    return hashes;
+  }
+
+  /** indexed takes a file that is named by the index of a leaf. */
+  indexed(dir) {
+    const s = this.rest[this.at];
+    const digits = s.name.slice(dir.length);
+    const index = parseIndex(digits);
+    if (index === null) throw new FormatError(s.name, s.offset + 30, `name is not ${dir} and an index of 20 digits`);
+    return { order: digits, name: s.name, offset: s.offset, index, bytes: this.take(s.name).bytes };
   }
 
   leaf() {
-    const s = this.rest[this.at];
-    const digits = s.name.slice('leaf/'.length);
-    const index = parseIndex(digits);
-    if (index === null) throw new FormatError(s.name, s.offset + 30, 'name is not leaf/ and an index of 20 digits');
-    const bytes = this.take(s.name).bytes;
-    const proof = this.take(`proof/${digits}.tlog-proof`);
-    const p = parseProof(binary(proof.bytes));
-    if (typeof p === 'string') throw new FormatError(proof.section.name, proof.section.start, p);
-    // SPEC: evidence.md: all proofs of a bundle are under its one checkpoint.
-    if (p.index !== index || p.checkpoint !== this.checkpointText) {
-      throw new FormatError(proof.section.name, proof.section.start, "proof of another leaf, or under another checkpoint than the bundle's");
-    }
-    return { order: digits, name: s.name, offset: s.offset, index, bytes, hashes: p.hashes };
+    return this.indexed('leaf/');
   }
 
-  /** anchor reads the two files of an anchor: the checkpoint that was stamped, and hashes from it to the bundle's. */
+  /** anchor reads the checkpoint that was stamped. */
   anchor() {
-    const s = this.rest[this.at];
-    const digits = s.name.slice('anchor/'.length, -'/note'.length);
-    const index = parseIndex(digits);
-    if (index === null || !s.name.endsWith('/note')) throw new FormatError(s.name, s.offset + 30, 'name is not anchor/, an index of 20 digits and /note');
-    const note = this.take(s.name).bytes;
-    const path = this.take(`anchor/${digits}/consistency`);
-    const lines = binary(path.bytes).split('\n');
-    const hashes = lines.slice(0, -1).map(hashOf);
-    if (lines.at(-1) !== '' || hashes.length > most.hashes || hashes.includes(null)) {
-      throw new FormatError(path.section.name, path.section.start, 'not hashes of 32 bytes in canonical base64, one a line');
-    }
-    return { order: digits, name: s.name, offset: s.offset, index, note, hashes };
+    const { bytes, ...a } = this.indexed('anchor/');
+    return { ...a, note: bytes };
   }
 
   /** blob reads a file that is named by a hash. */
@@ -134,11 +130,9 @@ class Reader {
 
   disclosed() {
     const s = this.rest[this.at++];
-    const p = /^disclosed\/([0-9]{20})-([0-9]{3})-([a-z_]+(?:\.[a-z_]+)*)\.json$/.exec(s.name);
+    const p = /^disclosed\/([0-9]{20})-([0-9]{3})-([^/]*)\.json$/.exec(s.name);
     const index = p === null ? null : parseIndex(p[1]);
-    if (index === null || Number(p[2]) >= limits.events || p[3].length > 100) {
-      throw new FormatError(s.name, s.offset + 30, 'name is not disclosed/INDEX-EVENT-SLOT.json');
-    }
+    if (index === null) throw new FormatError(s.name, s.offset + 30, 'name is not disclosed/INDEX-EVENT-SLOT.json');
     return {
       order: s.name, name: s.name, offset: s.offset, index, event: Number(p[2]), slot: p[3].replaceAll('.', '/'), bytes: content(this.b, s),
     };
@@ -157,23 +151,50 @@ function hashOf(line) {
   return h?.length === 32 ? h : null;
 }
 
-const proofLine = 'c2sp.org/tlog-proof@v1';
-
-/** parseProof reads a tlog-proof in its one spelling, without extra data; of any other it says what is wrong. */
-function parseProof(text) {
-  if (text.length > maxProof) return `proof of ${text.length} bytes, at most ${maxProof}`;
-  const end = text.indexOf('\n\n');
-  if (end < 0) return 'proof has no empty line before a checkpoint';
-  const lines = text.slice(0, end).split('\n');
-  if (lines[0] !== proofLine || lines.length < 2 || lines.length > 2 + most.hashes) {
-    return `proof does not begin with "${proofLine}", an index and at most ${most.hashes} hashes`;
+/** readManifest takes what a manifest says, or tells what is wrong. That it says it in its one spelling is seen by writing it again. */
+function readManifest(text) {
+  const lines = text.replace(/\n$/, '').split('\n');
+  if (/^steno\/evidence\/v[12]$/.test(lines[0])) return 'made by a version before the first release; export it again';
+  if (lines[0] !== format) return `does not begin with "${format}"`;
+  if (lines.length < 2) return 'no origin';
+  const out = { origin: lines[1], sessions: [], range: null, pending: [] };
+  for (const line of lines.slice(2)) {
+    const [word, value] = cut(line, ' ');
+    if (word === 'session') out.sessions.push(value);
+    else if (word === 'pending') out.pending.push(value);
+    else if (word === 'range') {
+      const [from, to] = cut(value, ' ');
+      if (![from, to].every((n) => /^[0-9]{1,1000}$/.test(n) && BigInt(n) < 2n ** 64n)) return 'range is not FROM and TO in decimal';
+      out.range = { from: BigInt(from), to: BigInt(to) };
+    } else return 'a line begins with none of session, range, pending';
   }
-  const number = /^index (0|[1-9][0-9]{0,18})$/.exec(lines[1]);
-  if (number === null || BigInt(number[1]) > maxIndex) return 'second line of the proof is not «index N» in decimal without leading zeros';
-  const hashes = lines.slice(2).map(hashOf);
-  const bad = hashes.indexOf(null);
-  if (bad >= 0) return `hash ${bad} of the proof is not 32 bytes in canonical base64`;
-  return { index: BigInt(number[1]), hashes, checkpoint: text.slice(end + 2) };
+  return out;
+}
+
+function written(m) {
+  const range = m.range === null ? '' : `range ${m.range.from} ${m.range.to}\n`;
+  return `${format}\n${m.origin}\n${m.sessions.map((s) => `session ${s}\n`).join('')}${range}${m.pending.map((p) => `pending ${p}\n`).join('')}`;
+}
+
+/** checkManifest says what is wrong with what a manifest says, or ''. */
+function checkManifest({ origin, sessions, range, pending }) {
+  if (!originPattern.test(origin)) return 'no origin';
+  if ((sessions.length === 0 && range === null) || sessions.length > most.sessions) return `${sessions.length} sessions, 1 to ${most.sessions} are allowed`;
+  if (!ascending(sessions, (a, b) => a < b) || !sessions.every((s) => sessionPattern.test(s))) return 'sessions are not names in ascending order, each once';
+  if (range !== null && (range.from >= range.to || range.to > maxIndex)) return 'range is not ascending, or more than a log can have';
+  if (!ascending(pending, (a, b) => a < b) || !pending.every((p) => p === 'time' || p === 'witnesses')) return 'pending is not of time, witnesses, in this order, each once';
+  return '';
+}
+
+const ascending = (list, less) => list.every((x, i) => i === 0 || less(list[i - 1], x));
+
+function checkOrder(b) {
+  for (const dir of ['leaves', 'anchors', 'public', 'blobs', 'disclosed']) {
+    if (b[dir].length > most[dir]) return `${b[dir].length} ${dir}, at most ${most[dir]}`;
+    if (!ascending(b[dir], (x, y) => x.order < y.order)) return `${dir} are not in ascending order, each once`;
+  }
+  const bad = b.disclosed.find((d) => d.event >= limits.events || d.slot.length > 100 || !/^[a-z_]+(?:\/[a-z_]+)*$/.test(d.slot));
+  return bad === undefined ? '' : `disclosure of leaf ${bad.index}: no event or slot`;
 }
 
 /** blobName is how a bundle names the bytes of a hash, a binary string. */

@@ -3,9 +3,9 @@
 
 import { binary, canonicalBase64, isUTF8 } from './bytes.mjs';
 import { sha256 } from './crypt.mjs';
+import { classes } from './entry.mjs';
 import { Refusal } from './keys.mjs';
 
-const classes = ['content', 'personal', 'secret', 'directory'];
 const most = { segments: 16384, payload: 16 << 20, parts: 64, blob: 62 + (17 << 20) };
 
 /** payloadAt is the payload in an event's value under a path of members, such as "model/parameters". */

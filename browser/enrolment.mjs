@@ -1,12 +1,11 @@
 // Enrolments (docs/spec/entry.md): whose the key of a track is, by the word of a pinned enroller.
 
 import { binary, hexOf, isUTF8 } from './bytes.mjs';
-import { isTime, originPattern, parseSignatureLine } from './entry.mjs';
+import { idPattern, isTime, originPattern, parseSignatureLine } from './entry.mjs';
 import { Refusal, plainKey, verifyPlain } from './keys.mjs';
 
 const maxEnrolment = 4096;
 const maxAgents = 16;
-const idPattern = /^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}$/;
 
 const bad = (words) => new Refusal(words, { code: 'bad-enrolment', event: 0, member: 'enrolment' });
 const mismatch = (code, words) => new Refusal(words, { code, event: 0, member: 'enrolment' });

@@ -11,7 +11,8 @@ export const originPattern = /^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$/;
 export const sessionPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const maxInteger = 2n ** 53n - 1n;
 const lastMicrosecond = 253402300799999999n; // of the year 9999
-const classes = ['content', 'personal', 'secret', 'directory'];
+export const classes = ['content', 'personal', 'secret', 'directory'];
+export const idPattern = /^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}$/;
 
 /** An EntryError has the code that docs/spec/errors.md lists. */
 export class EntryError extends Error {

@@ -1,78 +1,60 @@
-// RFC 6962 trees: that a leaf stands in one, and that one extends another.
+// RFC 6962 trees: that leaves stand in one, and that it extends others, by one proof for all (docs/spec/evidence.md, The tree).
 
-import { sha256 } from './crypt.mjs';
+import { digest } from './sha256.mjs';
 
-/** A Tree remembers what it has hashed: proofs of neighbours share most of their nodes. */
-export class Tree {
-  constructor() {
-    this.nodes = new Map();
-  }
-
-  node(left, right) {
-    const both = left + right;
-    let h = this.nodes.get(both);
-    if (h === undefined) {
-      h = sha256(`\x01${both}`);
-      this.nodes.set(both, h);
+/**
+ * treeOf puts together the tree of n leaves from the leaves that are known, each {index, hash} and ascending, and hashes of what
+ * lies between them. sizes, ascending, are those at which somebody wants to know the root. Numbers are BigInts. It gives
+ *
+ *   roots   the roots at those sizes and at n, by size, as far as hashes were there
+ *   wrong   '', or that there are too few hashes or too many
+ */
+export function treeOf(n, leaves, sizes, hashes) {
+  const roots = new Map();
+  const stack = []; // perfect trees, the widest first: {hash, width}
+  let p = 0n;
+  let [leaf, size, used] = [0, 0, 0];
+  for (;;) {
+    for (; size < sizes.length && sizes[size] === p; size++) roots.set(p, fold(stack));
+    if (p === n) break;
+    if (leaves[leaf]?.index === p) {
+      push(stack, leaves[leaf++].hash, 1n);
+      p += 1n;
+      continue;
     }
-    return h;
+    if (used === hashes.length) return { roots, wrong: `the hashes of the tree end at leaf ${p} of ${n}` };
+    const width = gap(p, least(n, leaves[leaf]?.index, sizes[size]));
+    push(stack, hashes[used++], width);
+    p += width;
   }
-
-  /**
-   * proves tells whether hashes (from the leaf up, exactly those that this size and index call for) lead from the leaf's hash
-   * to the root. Size and index are BigInts. SPEC: RFC 6962 2.1.1.
-   */
-  async proves(leafHash, hashes, index, size, root) {
-    const sides = path(index, size);
-    if (sides.length !== hashes.length) return false;
-    let h = leafHash;
-    for (let i = 0; i < hashes.length; i++) h = await (sides[i] === 'left' ? this.node(h, hashes[i]) : this.node(hashes[i], h));
-    return h === root;
-  }
-
-  /** extends tells whether hashes prove that the tree of the second size and root extends that of the first. SPEC: RFC 6962 2.1.2. */
-  async extends(first, second, firstRoot, secondRoot, hashes) {
-    if (second < first) return false;
-    if (first === second) return hashes.length === 0 && firstRoot === secondRoot && (first > 0n || firstRoot === (await sha256('')));
-    if (first === 0n) return hashes.length === 0 && firstRoot === (await sha256(''));
-    // From a power of two the proof does not hold the first root.
-    const [start, ...rest] = (first & (first - 1n)) === 0n && hashes.length > 0 ? [firstRoot, ...hashes] : hashes;
-    let [fn, sn] = [first - 1n, second - 1n];
-    for (; fn & 1n; fn >>= 1n) sn >>= 1n;
-    let [one, two] = [start, start];
-    for (const h of rest) {
-      if (sn === 0n) return false;
-      if (fn & 1n || fn === sn) {
-        [one, two] = await Promise.all([this.node(h, one), this.node(h, two)]);
-        for (; fn !== 0n && !(fn & 1n); fn >>= 1n) sn >>= 1n;
-      } else two = await this.node(two, h);
-      fn >>= 1n;
-      sn >>= 1n;
-    }
-    return start !== undefined && sn === 0n && one === firstRoot && two === secondRoot;
-  }
+  roots.set(n, fold(stack));
+  return { roots, wrong: used < hashes.length ? `${hashes.length} hashes of the tree, and it takes ${used}` : '' };
 }
+
+const least = (n, ...stops) => stops.reduce((a, b) => (b !== undefined && b < a ? b : a), n);
+
+/** gap is how many leaves the next hash covers: the largest power of two that divides p and ends at the stop or before. */
+function gap(p, stop) {
+  let width = p & -p;
+  if (p === 0n) for (width = 1n; width * 2n <= stop; ) width *= 2n;
+  while (p + width > stop) width /= 2n;
+  return width;
+}
+
+/** push adds a perfect tree, and joins those that are of one width. */
+function push(stack, hash, width) {
+  for (; stack.at(-1)?.width === width; width *= 2n) hash = node(stack.pop().hash, hash);
+  stack.push({ hash, width });
+}
+
+/** fold is the root over a stack. SPEC: RFC 6962 2.1: of no leaves it is the hash of nothing. */
+const fold = (stack) => (stack.length === 0 ? digest('') : stack.reduceRight((acc, below) => (acc === null ? below.hash : node(below.hash, acc)), null));
+
+const node = (left, right) => digest(`\x01${left}${right}`);
 
 /** leafHash is that of a leaf's bytes. */
 export function leafHash(bytes) {
   const b = new Uint8Array(bytes.length + 1);
   b.set(bytes, 1);
-  return sha256(b);
-}
-
-/** path says, from the leaf up, on which side of its sibling the way to a leaf goes on. */
-function path(index, size) {
-  const sides = [];
-  for (let lo = 0n, hi = size; hi - lo > 1n;) {
-    let k = 1n; // the largest power of two below hi - lo
-    while (k * 2n < hi - lo) k *= 2n;
-    if (index < lo + k) {
-      sides.unshift('left');
-      hi = lo + k;
-    } else {
-      sides.unshift('right');
-      lo += k;
-    }
-  }
-  return sides;
+  return digest(b);
 }

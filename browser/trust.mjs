@@ -7,7 +7,7 @@ import { Refusal, checkName, parseSize, plainKey, receivedKey, types } from './k
 import { demandsNone, readPolicy, satisfied } from './policy.mjs';
 
 const maxFile = 256 << 10;
-const most = { keys: 64, windows: 1024, operators: 256, authorities: 16 };
+const most = { keys: 64, windows: 1024, operators: 256, authorities: 16, algorithms: 32 };
 const words = ['signer', 'received', 'system', 'enroller'];
 export const noEnd = 2n ** 64n - 1n;
 
@@ -28,7 +28,7 @@ export async function readTrust(text) {
 
 const empty = () => ({
   version: 0n, previous: '', threshold: 0, signer: [], received: [], system: [], enroller: [], operators: [], windows: [], require: [],
-  authorities: [], stamps: 0, policy: '',
+  authorities: [], stamps: 0, algorithms: [], policy: '',
 });
 
 /** readLines takes the lines as they come. Their order, and whether there are others, is seen by writing them again. */
@@ -59,6 +59,7 @@ function written(c) {
   for (const r of c.require) s += `require ${r.algorithm} ${r.day}\n`;
   for (const a of c.authorities) s += `authority ${a.line}\n`;
   if (c.stamps > 0) s += `stamps ${c.stamps}\n`;
+  for (const a of c.algorithms) s += `algorithm ${a.name} ${a.day}${a.broken ? ' broken' : ''}\n`;
   return `${s}policy\n${c.policy}`;
 }
 
@@ -107,6 +108,9 @@ function takeLine(c, word, rest) {
     case 'authority':
       more(c.authorities, readAuthority(rest), most.authorities);
       return;
+    case 'algorithm':
+      more(c.algorithms, readAlgorithm(rest), most.algorithms);
+      return;
     default:
       throw new Refusal('begins with no word of a trust file');
   }
@@ -141,6 +145,16 @@ function readRequirement(s) {
   if (from === null) throw new Refusal('not «require ALGORITHM YEAR-MONTH-DAY»');
   return { algorithm, day, from };
 }
+
+/** readAlgorithm reads when an algorithm of time-stamp tokens stops counting: end is in seconds since 1970. */
+function readAlgorithm(s) {
+  const [name, day, broken, ...others] = s.split(' ');
+  const end = dayOf(day ?? '');
+  if (end === null || others.length > 0 || (broken !== undefined && broken !== 'broken')) throw new Refusal('not «algorithm NAME YEAR-MONTH-DAY [broken]»');
+  return { name, day, end, broken: broken !== undefined };
+}
+
+const algorithmNames = ['sha-256', 'sha-384', 'sha-512', 'rsa-pkcs1', 'rsa-pss', 'rsa-2048', 'rsa-3072', 'rsa-4096', 'ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521'];
 
 /** readAuthority reads the form of the line. Certificates are not looked into: no token is judged here. */
 function readAuthority(line) {
@@ -212,6 +226,7 @@ class Trust {
     this.checkReachable();
     this.checkRequirements();
     this.checkAuthorities();
+    this.checkAlgorithms();
   }
 
   loadLogs() {
@@ -313,6 +328,14 @@ class Trust {
     const list = this.config.authorities;
     if (!ascending(list.map((a) => a.name), most.authorities, () => true)) throw new Refusal('authorities are not in ascending order, each once');
     if (this.config.stamps > list.length) throw new Refusal(`stamps of ${this.config.stamps} authorities are demanded, and there are ${list.length}`);
+  }
+
+  checkAlgorithms() {
+    this.config.algorithms.forEach((a, i, list) => {
+      if (!algorithmNames.includes(a.name)) throw new Refusal(`algorithm ${i + 1} is none of ${algorithmNames.join(', ')}`);
+      if (i > 0 && list[i - 1].name >= a.name) throw new Refusal('algorithms are not in ascending order, each once');
+      if (a.end < 0n) throw new Refusal('an algorithm ends before 1970-01-01, which stands for always');
+    });
   }
 
   needsWitnesses() {

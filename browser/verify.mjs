@@ -3,21 +3,24 @@
 
 import { Anchors } from './anchors.mjs';
 import { FormatError } from './archive.mjs';
-import { binary, compare, cut, hexOf, utf8 } from './bytes.mjs';
+import { binary, cut, hexOf, utf8 } from './bytes.mjs';
 import { blobName, readBundle } from './bundle.mjs';
 import { infoOf, openCheckpoint } from './checkpoint.mjs';
 import { sha256 } from './crypt.mjs';
 import { openDisclosure, payloadAt } from './disclosure.mjs';
 import { EntryError, grammar, parse } from './entry.mjs';
 import { Refusal, plainKey, verifyPlain, verifyReceipt } from './keys.mjs';
-import { Tree, leafHash } from './merkle.mjs';
-import { Keys, Session, mentions, names, next, placeOf, valueOf, verifyRecorder, zeroHash } from './session.mjs';
+import { judgeInclusion } from './inclusion.mjs';
+import { leafHash } from './merkle.mjs';
+import { Keys, Session, mentions, names, placeOf, valueOf, verifyRecorder } from './session.mjs';
+import { digest } from './sha256.mjs';
+import { SystemTrack } from './system.mjs';
 import { readTrust } from './trust.mjs';
 
 const batch = 512; // leaves that are prepared at once
 
-export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
-  'system', 'admitted', 'embedded', 'anchors', 'time', 'blobs', 'disclosures', 'complete', 'policy'];
+export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'range', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
+  'system', 'admitted', 'embedded', 'anchors', 'time', 'blobs', 'disclosures', 'custody', 'complete', 'policy'];
 
 /**
  * verify judges a bundle by a trust file, both Uint8Arrays, and gives the report (as steno-verify --json has it) and what there
@@ -53,13 +56,13 @@ function unusable(why) {
   return { report, leaves: [], disclosed: [], trust: null, bundle: null };
 }
 
-const newReport = () => ({ format: 'steno/report/v1', exit: 0, verdict: '', checks: [], not_checked: [], sessions: [], anchors: [] });
+const newReport = () => ({ format: 'steno/report/v1', exit: 0, verdict: '', checks: [], not_checked: [], pending: [], custody: null, sessions: [], anchors: [] });
 
 class Verification {
   constructor(trust, schema) {
     Object.assign(this, {
       trust, schema, bundle: null, checkpoint: null, keys: null, sessions: new Map(), system: new Map(), leaves: [], disclosed: [],
-      openings: new Map(), passed: new Map(), findings: [], shaken: false, report: newReport(), tree: new Tree(),
+      openings: new Map(), passed: new Map(), findings: [], shaken: false, report: newReport(), roots: new Map(),
     });
     this.anchors = new Anchors(this);
     this.report.origin = trust.origin;
@@ -90,6 +93,7 @@ class Verification {
       }
     }
     const before = this.findings.length;
+    judgeInclusion(this);
     await this.anchors.judge();
     if (this.findings.length > before) this.shaken = true;
     await this.judge();
@@ -124,21 +128,19 @@ class Verification {
 
   /** prepare does for a leaf what needs no order: hashes, reading, receipt. */
   async prepare(l) {
-    const out = { index: l.index, bytes: l.bytes, entry: null, hash: '', accepted: false, repeat: false, wrong: false };
-    const within = l.index < this.checkpoint.size;
-    const inclusion = within && leafHash(l.bytes).then((h) => this.tree.proves(h, l.hashes, l.index, this.checkpoint.size, this.checkpoint.root));
+    const out = { index: l.index, bytes: l.bytes, leafHash: leafHash(l.bytes), entry: null, hash: '', accepted: false, repeat: false, wrong: false };
     try {
       out.entry = parse(l.bytes, this.schema);
     } catch (err) {
       if (!(err instanceof EntryError)) throw err;
       out.unreadable = err;
+      return out;
     }
     const e = out.entry;
-    const key = e && this.trust.received.find((k) => names(k, e.received));
-    const text = e && l.bytes.subarray(0, e.text.length);
-    const [included, hash, received] = await Promise.all([inclusion, e && sha256(text), key && verifyReceipt(key, e.text, e.received), e && this.ahead(e)]);
-    if (e !== null) out.hash = btoa(hash);
-    return Object.assign(out, { included, received: received === true ? key : null, stranger: key === undefined });
+    const key = this.trust.received.find((k) => names(k, e.received));
+    const [received] = await Promise.all([key && verifyReceipt(key, e.text, e.received), this.ahead(e)]);
+    out.hash = btoa(digest(e.text));
+    return Object.assign(out, { received: received === true ? key : null, stranger: key === undefined });
   }
 
   /** ahead begins to verify a recorder's signature by the key that its track's opening names, which is not believed yet. */
@@ -155,15 +157,11 @@ class Verification {
   /** leaf judges what can be judged of a leaf by itself, and hands the entry to its session. */
   async leaf(l) {
     let where = { file: `leaf/${String(l.index).padStart(20, '0')}`, index: l.index };
-    if (!l.included) {
-      const why = l.index < this.checkpoint.size
-        ? `the proof does not lead from the leaf to the root of the checkpoint of size ${this.checkpoint.size}`
-        : `index ${l.index} is not in the tree of size ${this.checkpoint.size}`;
-      this.find('inclusion', 'failed', where, why);
+    if (l.index >= this.checkpoint.size) {
+      this.find('inclusion', 'failed', where, `the leaf is not in the tree of size ${this.checkpoint.size}`);
       l.entry = null;
       return;
     }
-    this.pass('inclusion');
     if (l.entry === null) {
       this.find('entries', 'failed', { ...where, offset: l.unreadable.offset }, l.unreadable.detail);
       return;
@@ -379,36 +377,5 @@ class Verification {
     }
     out.push({ id: 'readme', why: 'README.txt in the bundle: it is for reading, and whoever made the file can write into it what they like' });
     return out;
-  }
-}
-
-/** A SystemTrack is what is here of a system session: some of its entries. */
-class SystemTrack {
-  constructor() {
-    this.points = []; // by sequence number
-  }
-
-  /** add puts an entry into its place. It tells whether it was there already, and what is wrong with it. */
-  add(l) {
-    const e = l.entry;
-    const p = { seq: e.seq, next: next(e), hash: l.hash, prev: e.prev };
-    let lo = 0;
-    for (let hi = this.points.length; lo < hi;) {
-      const mid = (lo + hi) >> 1;
-      if (compare(this.points[mid].seq, p.seq) < 0) lo = mid + 1;
-      else hi = mid;
-    }
-    const before = this.points[lo - 1] ?? { next: 0, hash: zeroHash };
-    const after = this.points[lo];
-    const taken = after?.seq === p.seq;
-    if (taken && after.hash === p.hash) return [true, ''];
-    if (taken || before.next > p.seq || (after && p.next > after.seq)) {
-      return [false, 'equivocation: the log has signed two texts for one sequence number of its own'];
-    }
-    if ((before.next === p.seq && before.hash !== p.prev) || (after && p.next === after.seq && p.hash !== after.prev)) {
-      return [false, "previous hash is not that of the entry before in the log's own session"];
-    }
-    this.points.splice(lo, 0, p);
-    return [false, ''];
   }
 }

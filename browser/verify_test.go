@@ -137,7 +137,7 @@ func TestPINNED_verdictsAreThoseOfTheGoVerifier(t *testing.T) {
 }
 
 // TestPINNED_anyChangedBitIsTheSameToBoth changes a bundle at random, by a fixed seed: half of the changes in the file, half in
-// a leaf, a proof or the checkpoint, with the archive repaired.
+// a leaf, the tree or the checkpoint, with the archive repaired.
 func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
 	l := evidencetest.NewWith(t, "log.test.example/prod", evidencetest.Options{Witnesses: 2, Quorum: 1})
 	main, _ := verifiertest.Record(l, evidencetest.SessionID(1), 1)
@@ -151,15 +151,20 @@ func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
 			c.Bundle[r.IntN(len(whole))] ^= 1 << r.IntN(8)
 		} else {
 			b := l.Evidence(main.ID)
-			leaf := &b.Leaves[r.IntN(len(b.Leaves))]
-			leaf.Bytes, b.Checkpoint = bytes.Clone(leaf.Bytes), bytes.Clone(b.Checkpoint)
-			switch at := r.IntN(8); at {
+			flip := func(content []byte) []byte {
+				content = bytes.Clone(content)
+				content[r.IntN(len(content))] ^= 1 << r.IntN(8)
+				return content
+			}
+			switch r.IntN(8) {
 			case 0:
-				b.Checkpoint[r.IntN(len(b.Checkpoint))] ^= 1 << r.IntN(8)
+				b.Checkpoint = flip(b.Checkpoint)
 			case 1:
-				leaf.Proof[r.IntN(len(leaf.Proof))][r.IntN(32)] ^= 1 << r.IntN(8)
+				h := &b.Tree[r.IntN(len(b.Tree))]
+				h[r.IntN(len(h))] ^= 1 << r.IntN(8)
 			default:
-				leaf.Bytes[r.IntN(len(leaf.Bytes))] ^= 1 << r.IntN(8)
+				leaf := &b.Leaves[r.IntN(len(b.Leaves))]
+				*leaf = evidence.LeafOf(leaf.Index, flip(evidencetest.Content(t, *leaf)))
 			}
 			c.Bundle = verifiertest.File(t, b)
 		}
