@@ -106,7 +106,7 @@ type Witness struct {
 // Authority is a time-stamp authority: where it is asked, and what is believed of its answer.
 type Authority struct {
 	Name            string   `yaml:"name" doc:"its name in the trust file, and in the log; an id"`
-	URL             string   `yaml:"url" doc:"where it is asked"`
+	URL             string   `yaml:"url" doc:"where it is asked, http(s)://HOST/PATH: it can stand in logs, so that it has no user info, query or fragment"`
 	Authorization   string   `yaml:"authorization" doc:"file with the value of the Authorization header that it wants (Basic …, Bearer …), which nobody but the server's user can read; absent: none"`
 	CA              string   `yaml:"ca" doc:"PEM file of the authorities that its TLS certificate may be of; absent: the system's"`
 	TLS             TLS      `yaml:"tls" doc:"certificate that is shown to it; absent: none"`
