@@ -334,7 +334,10 @@ func (f *follower) takeSystem(ctx context.Context, s *summary) error {
 				x.row.Principal, x.row.Number = string(v.Principal), v.Number
 			}
 		case *entry.Verdict:
-			x.row.State = string(v.Verdict)
+			// What came after the close makes a session no more whole than it was.
+			if x.row.State != stateInterrupted || v.Why != "after-close" {
+				x.row.State = string(v.Verdict)
+			}
 		default:
 			continue
 		}

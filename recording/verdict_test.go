@@ -3,6 +3,7 @@ package recording_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -118,6 +119,40 @@ func TestNAMEDGAPS_whatIsNotWholeIsInterrupted(t *testing.T) {
 			t.Errorf("verdicts %v, want %s last", got, x.want)
 		}
 	}
+}
+
+// One late entry does not hide from a search what was wrong when the session was closed; also when the index is built anew.
+func TestNAMEDGAPS_lateHidesNoInterruption(t *testing.T) {
+	w := newWorld(t)
+	want := map[string]string{}
+	for name, state := range map[string]string{"bot-whole": "late", "bot-cut": "interrupted"} {
+		c := w.client(name)
+		main, other := c.track("main"), c.track("other")
+		w.ok("", main.build(main.opening())...)
+		w.ok(c.session, other.build(other.opening())...)
+		if state == "interrupted" {
+			w.ok(c.session, other.build(intent("a"))...)
+		}
+		w.ok(c.session, main.build(closing(other))...)
+		w.ok(c.session, other.build(outcome("a"))...)
+		want[c.session] = state
+	}
+	check := func() {
+		t.Helper()
+		w.rec.CatchUp(t.Context())
+		for session, state := range want {
+			if row := must(w.index.Session(t.Context(), session)); row.State != state {
+				t.Errorf("found under %s, want %s", row.State, state)
+			}
+		}
+	}
+	check()
+	if got := w.verdicts(); len(got) != 4 || !slices.Contains(got, "late/after-close") || !slices.Contains(got, "interrupted/open-actions") {
+		t.Errorf("verdicts %v", got)
+	}
+	w.stop()
+	w.restart("index")
+	check()
 }
 
 // A verdict that was lost with the process is written by the next one.
