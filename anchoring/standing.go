@@ -112,6 +112,10 @@ func (a *Anchoring) standingOf(ctx context.Context, last recording.Anchored) (s 
 	if len(next) > 0 {
 		s.collect = slices.MinFunc(next, time.Time.Compare)
 	}
+	// Sooner than a round would come there is none, whatever an authority says of its lists.
+	if soonest := last.Received.Time().Add(a.c.Every); s.collect.Before(soonest) {
+		s.collect = soonest
+	}
 	return s, err
 }
 

@@ -19,11 +19,12 @@ import (
 	"github.com/stenolog/steno/timestamp/authority"
 )
 
-// listPeriod is how long a list of a peer that has one is good. The next comes a little before.
+// listPeriod is a little longer than it takes until the next list comes.
 const listPeriod = 26 * time.Hour
 
-// giveLists makes a peer an authority whose certificate names a revocation list, of which there is another one every day.
-func (p *peer) giveLists(t *testing.T) {
+// giveLists makes a peer an authority whose certificate names a revocation list, good for a period, of which there is another one
+// every day.
+func (p *peer) giveLists(t *testing.T, period time.Duration) {
 	t.Helper()
 	var keys [2]*ecdsa.PrivateKey
 	for i := range keys {
@@ -68,7 +69,7 @@ func (p *peer) giveLists(t *testing.T) {
 	mux.HandleFunc("/crl", func(w http.ResponseWriter, _ *http.Request) {
 		made := begun.Add(time.Since(begun).Truncate(24 * time.Hour))
 		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-			Number: big.NewInt(made.Unix()), ThisUpdate: made, NextUpdate: made.Add(listPeriod),
+			Number: big.NewInt(made.Unix()), ThisUpdate: made, NextUpdate: made.Add(period),
 		}, chain[1], keys[0])
 		if err != nil {
 			t.Error(err)
@@ -104,7 +105,7 @@ func (w *world) list(name string) (list *x509.RevocationList, v entry.Anchor) {
 func TestFollowUp_onceWhereTheLogIsSilent(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.halt()
-		w.peers[0].giveLists(t)
+		w.peers[0].giveLists(t, listPeriod)
 		w.start()
 		w.record(false)
 		w.want("a", 1)
@@ -139,6 +140,22 @@ func TestFollowUp_onceWhereTheLogIsSilent(t *testing.T) {
 		if a, b := w.anchored("a"), w.anchored("b"); len(a) != 4 || len(b) != 4 || a[3] <= last || b[3] <= last {
 			t.Errorf("after another entry: anchored %v and %v", a, b)
 		}
+	})
+}
+
+// An authority whose lists are good for a minute is not asked more often than it would be by rounds.
+func TestFollowUp_noSoonerThanARound(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.halt()
+		w.peers[0].giveLists(t, time.Minute)
+		w.start()
+		w.record(false)
+		w.publish()
+		w.sleep(time.Hour - time.Minute)
+		w.want("a", 1)
+		w.sleep(2 * time.Minute)
+		w.want("a", 1, 3)
+		w.want("b", 1)
 	})
 }
 

@@ -364,7 +364,8 @@ func TestAnchors_theTrustFileDecides(t *testing.T) {
 	eventually(t, "renew_by", func() bool {
 		_, checks := s.checks("/healthz")
 		by := "renew_by " + a.pinned.Until.UTC().Format(time.RFC3339)
-		return checks["renewal"].OK && checks["renewal"].Detail == by && strings.Contains(checks["authority a.example"].Detail, by)
+		metric := fmt.Sprintf("steno_anchoring_renew_by_timestamp_seconds %g\n", float64(a.pinned.Until.Unix()))
+		return strings.Contains(string(s.get(s.addrs.Ops, "/metrics", "ops").body), metric) && checks["renewal"].OK && checks["renewal"].Detail == by && strings.Contains(checks["authority a.example"].Detail, by)
 	})
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
