@@ -32,7 +32,7 @@ func (a *auditor) secondReading(ctx context.Context) error {
 	}
 	a.progress(a.of)
 	for _, id := range slices.SortedFunc(maps.Keys(sessions), compareIDs) {
-		report, findings := sessions[id].Judge(a.cfg.Trust)
+		report, findings := sessions[id].Judge()
 		a.counts.Revisited++
 		a.counts.add(report.Verdict)
 		for _, t := range report.Tracks {

@@ -271,7 +271,7 @@ func (v *verification) token(s *stamped, der []byte) {
 func ByPins(r timestamp.Reason) bool {
 	switch r {
 	case timestamp.ReasonWindow, timestamp.ReasonCompromised, timestamp.ReasonChain, timestamp.ReasonPolicy, timestamp.ReasonAccuracyCap,
-		timestamp.ReasonAuthority:
+		timestamp.ReasonAuthority, timestamp.ReasonAlgorithm:
 		return true
 	}
 	return false
@@ -288,6 +288,14 @@ func (v *verification) succeed(s *stamped, later []*stamped) {
 	if since := s.authority.Compromised; !since.IsZero() && (s.by == nil || !s.existed.Before(since)) {
 		s.refuse(reasonUnproven, fmt.Sprintf("the authority is compromised since %s, and no later token proves that this one existed before", instant(since)))
 		return
+	}
+	for _, e := range s.token.Ends {
+		// Its own time, which is before the end, is all that there is of the newest: enough, unless whoever forges can choose it.
+		if s.by == nil && e.Broken || s.by != nil && !s.existed.Before(e.End) {
+			s.refuse(string(timestamp.ReasonAlgorithm), fmt.Sprintf("it uses %s, which counts before %s, and no later token proves that this one existed before",
+				e.Name, e.End.Format(time.DateOnly)))
+			return
+		}
 	}
 	if s.by != nil && s.token.NotBefore().After(s.existed) {
 		detail := fmt.Sprintf("the token of %s says %s, and the later one of %s, at leaf %d, which covers it, says %s: one of the authorities is wrong",

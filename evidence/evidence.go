@@ -21,6 +21,7 @@
 package evidence
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -191,11 +192,19 @@ func (b *Bundle) checkOrder() error {
 		if !isSlot(d.Slot) || d.Event < 0 || d.Event >= entry.MaxEvents {
 			return fmt.Errorf("disclosure of leaf %d: no event or slot", d.Index)
 		}
-		if i > 0 && b.Disclosed[i-1].name() >= d.name() {
+		if i > 0 && compareDisclosed(b.Disclosed[i-1], d) >= 0 {
 			return fmt.Errorf("disclosure of leaf %d: not in ascending order, each once", d.Index)
 		}
 	}
 	return nil
+}
+
+// compareDisclosed compares names.
+func compareDisclosed(a, b Disclosed) int {
+	if c := cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Event, b.Event)); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.name(), b.name())
 }
 
 func checkBlobs(what string, blobs []Blob, most int) error {

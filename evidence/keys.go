@@ -114,5 +114,6 @@ func (k Keys) Embedded(cp trust.Checkpoint, err error, index uint64) error {
 
 // Session begins to judge a session.
 func (k Keys) Session(id string) *Session {
-	return &Session{ID: id, keys: k, tracks: map[string]*track{}, actions: map[string]openAction{}, passed: map[CheckID]int{}}
+	return &Session{ID: id, keys: k, tracks: map[string]*track{}, actions: map[string]openAction{}, passed: map[CheckID]int{},
+		open: func(note []byte) seenCheckpoint { return seen{}.open(k.Trust, note) }}
 }

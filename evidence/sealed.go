@@ -5,87 +5,145 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/payload"
 )
 
-// blobs checks sealed bytes against the entries that name them.
-func (v *verification) blobs(r *Report) {
-	named := map[entry.Hash]uint64{} // sizes
-	where := map[entry.Hash][]string{}
-	total := map[string]int{} // by session
-	for _, l := range v.b.Leaves {
-		e := v.entries[l.Index]
-		if e == nil {
-			continue
+// sealed is what is known of sealed bytes: by whom they are named, and which are here.
+type sealed struct {
+	table map[entry.Hash]sealedBlob
+	count map[string]*PayloadsReport // by session
+	errs  []error                    // what is wrong with the file's blobs, each by itself
+}
+
+type sealedBlob struct {
+	size     uint64 // by the entries
+	content  uint64 // bytes that are here
+	included bool
+	named    bool
+}
+
+// loadBlobs compares the file's blobs with their names, on all cores.
+func (v *verification) loadBlobs() {
+	v.sealed = sealed{table: make(map[entry.Hash]sealedBlob, len(v.b.Blobs)), count: map[string]*PayloadsReport{}, errs: make([]error, len(v.b.Blobs))}
+	for _, id := range v.b.Sessions {
+		v.sealed.count[id] = &PayloadsReport{}
+	}
+	type loaded struct {
+		blob int
+		size int
+		err  error
+	}
+	inOrder(len(v.b.Blobs), func(n int) loaded {
+		content, err := v.b.Blobs[n].Load()
+		if err == nil && sha256.Sum256(content) != v.b.Blobs[n].SHA256 {
+			err = errOtherBytes
 		}
-		total[e.Session] += len(e.Blobs)
-		for _, b := range e.Blobs {
-			if size, ok := named[b.SHA256]; ok && size != b.Size {
-				v.find(CheckBlobs, Failed, placeOf(l.Index, e), "names bytes by another size than an entry before it")
+		return loaded{n, len(content), err}
+	}, func(l loaded) {
+		if v.sealed.errs[l.blob] = l.err; l.err == nil {
+			v.sealed.table[v.b.Blobs[l.blob].SHA256] = sealedBlob{content: uint64(l.size), included: true}
+		}
+	})
+}
+
+var errOtherBytes = errors.New("not the bytes that the entry names")
+
+// named notes the sealed bytes that an entry names.
+func (v *verification) named(index uint64, e *entry.Entry) {
+	count := v.sealed.count[e.Session]
+	for _, b := range e.Blobs {
+		s := v.sealed.table[b.SHA256]
+		if s.named && s.size != b.Size {
+			v.find(CheckBlobs, Failed, placeOf(index, e), "names bytes by another size than an entry before it")
+		}
+		s.named, s.size = true, b.Size
+		v.sealed.table[b.SHA256] = s
+		if count != nil {
+			count.Blobs++
+			if s.included && s.content == b.Size {
+				count.Included++
 			}
-			named[b.SHA256] = b.Size
-			where[b.SHA256] = append(where[b.SHA256], e.Session)
 		}
 	}
-	included := map[string]int{}
-	for _, b := range v.b.Blobs {
+}
+
+// blobs checks the file's sealed bytes against what entries named.
+func (v *verification) blobs(r *Report) {
+	for i, b := range v.b.Blobs {
+		s, err := v.sealed.table[b.SHA256], v.sealed.errs[i]
 		place := Where{File: blobName(b.SHA256)}
-		size, ok := named[b.SHA256]
-		if !ok {
+		switch {
+		case !s.named:
 			v.find(CheckBlobs, Failed, place, "no entry here names these bytes")
-			continue
-		}
-		content, err := b.Load()
-		if err != nil {
-			v.find(CheckBlobs, Failed, place, err.Error())
-			continue
-		}
-		if uint64(len(content)) != size || sha256.Sum256(content) != b.SHA256 {
-			v.find(CheckBlobs, Failed, place, "not the bytes that the entry names")
-			continue
-		}
-		v.passed[CheckBlobs]++
-		for _, session := range where[b.SHA256] {
-			included[session]++
+		case err != nil:
+			v.unread(CheckBlobs, place, err)
+		case s.size != s.content:
+			v.find(CheckBlobs, Failed, place, errOtherBytes.Error())
+		default:
+			v.passed[CheckBlobs]++
 		}
 	}
 	for i := range r.Sessions {
-		id := r.Sessions[i].Session
-		r.Sessions[i].Payloads = PayloadsReport{Blobs: total[id], Included: included[id]}
+		r.Sessions[i].Payloads = *v.sealed.count[r.Sessions[i].Session]
 	}
 }
 
-func (v *verification) disclosures(r *Report) {
-	for _, d := range v.b.Disclosed {
-		where := Where{File: d.name(), Index: &d.Index, Event: &d.Event, Member: d.Slot}
-		session, err := v.disclosure(d)
-		if err != nil {
-			v.find(CheckDisclosures, Failed, where, err.Error())
-			continue
-		}
-		v.passed[CheckDisclosures]++
-		for i := range r.Sessions {
-			if r.Sessions[i].Session == session {
-				r.Sessions[i].Payloads.Disclosed++
-			}
-		}
-	}
+// A readDisclosure is a disclosure that was compared with its entry, in any goroutine.
+type readDisclosure struct {
+	*Disclosed
+	err     error
+	classes []string // that it shows something of
 }
 
-func (v *verification) disclosure(d Disclosed) (session string, err error) {
-	e := v.entries[d.Index]
+// largeDisclosure is from which size on disclosures are loaded one at a time. Reading one takes several times its size.
+const largeDisclosure = 1 << 20
+
+func (v *verification) readDisclosure(d *Disclosed, e *entry.Entry) readDisclosure {
+	out := readDisclosure{Disclosed: d}
 	if e == nil || d.Event >= len(e.Events) {
-		return "", errors.New("the event that it belongs to is not here")
+		out.err = errNoEvent
+		return out
 	}
 	p, err := payloadAt(e.Events[d.Event], d.Slot)
 	if err != nil {
-		return "", err
+		out.err = err
+		return out
 	}
-	_, err = d.Open(p)
-	return e.Session, err
+	if d.size == 0 || d.size >= largeDisclosure {
+		v.large.Lock()
+		defer v.large.Unlock()
+	}
+	shown, err := d.Open(p)
+	out.err = err
+	for _, s := range shown.Segments {
+		if class := s.Class.String(); s.Known && !slices.Contains(out.classes, class) {
+			out.classes = append(out.classes, class)
+		}
+	}
+	return out
+}
+
+var errNoEvent = errors.New("the event that it belongs to is not here")
+
+// disclosure judges a disclosure in its turn: e is its entry, or nil if that was refused.
+func (v *verification) disclosure(d readDisclosure, e *entry.Entry) {
+	where := Where{File: d.name(), Index: &d.Index, Event: &d.Event, Member: d.Slot}
+	if e == nil {
+		d.err = errNoEvent
+	}
+	if d.err != nil {
+		v.unread(CheckDisclosures, where, d.err)
+		return
+	}
+	v.passed[CheckDisclosures]++
+	if count := v.sealed.count[e.Session]; count != nil {
+		count.Disclosed++
+	}
+	v.shows(where, d.classes)
 }
 
 // Open loads a disclosure and verifies it against the payload that stands in the event.

@@ -3,8 +3,10 @@ package evidence
 import (
 	"bytes"
 	"cmp"
+	"container/heap"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/trust"
@@ -26,10 +28,12 @@ type Session struct {
 	opened   *entry.SessionOpen
 	closed   *entry.SessionClose
 	closedAt uint64 // log index
+	arrivals int    // of entries ahead of their predecessors
 	actions  map[string]openAction
 	intents  uint64
 	marks    []Gap // that events themselves tell of
 	embedded []embedded
+	open     func(note []byte) seenCheckpoint
 }
 
 // A said is something that the log said, and where.
@@ -47,8 +51,9 @@ type openAction struct {
 // An embedded is a checkpoint in an event.
 type embedded struct {
 	where Where
-	index uint64
-	note  string
+	size  uint64
+	root  entry.Hash
+	err   error // what is wrong with it
 }
 
 // A track is the chain of one recorder, as far as it could be followed.
@@ -56,7 +61,7 @@ type track struct {
 	chain  *entry.Track // nil before the opening entry
 	open   entry.Recorder
 	points []point // accepted entries, by sequence number
-	early  []arrived
+	early  waiting
 	broken bool // something was found; what follows would only echo it
 	from   entry.Time
 	until  entry.Time
@@ -70,9 +75,43 @@ type point struct {
 	hash             entry.Hash
 }
 
+// An arrived is an entry whose turn may not have come.
 type arrived struct {
-	index uint64
-	entry *entry.Entry
+	index  uint64
+	entry  *entry.Entry
+	signed signature
+	again  func() (*entry.Entry, error) // reads it again, so that it need not be held
+}
+
+// verify verifies the recorder's signature, if that was not done by the chain's key already.
+func (a arrived) verify(chain *entry.Track) error {
+	if chain.Enrolment != nil && a.signed.key == chain.Enrolment.RecorderKey {
+		return a.signed.err
+	}
+	return a.entry.VerifyRecorder(chain.Verifier)
+}
+
+// An early is an entry that stands in the log ahead of its predecessors.
+type early struct {
+	seq, index uint64
+	order      int // of arrival
+	signed     signature
+	read       func() (*entry.Entry, error)
+}
+
+// waiting is a heap of them, the lowest sequence number first.
+type waiting []early
+
+func (w waiting) Len() int { return len(w) }
+func (w waiting) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(w[i].seq, w[j].seq), cmp.Compare(w[i].order, w[j].order)) < 0
+}
+func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w *waiting) Push(x any)   { *w = append(*w, x.(early)) }
+func (w *waiting) Pop() any {
+	last := (*w)[len(*w)-1]
+	*w = (*w)[:len(*w)-1]
+	return last
 }
 
 // NewSession begins to judge a session whose entries are proven under no checkpoint that has the quorum.
@@ -92,12 +131,16 @@ func (s *Session) refused(a arrived, what string, err error) bool {
 
 // Add takes an entry of the session. Its receipt has been verified.
 func (s *Session) Add(index uint64, e *entry.Entry) {
-	t := s.tracks[e.Track]
+	s.add(arrived{index: index, entry: e, again: func() (*entry.Entry, error) { return e, nil }})
+}
+
+func (s *Session) add(a arrived) {
+	t := s.tracks[a.entry.Track]
 	if t == nil {
 		t = &track{}
-		s.tracks[e.Track] = t
+		s.tracks[strings.Clone(a.entry.Track)] = t
 	}
-	if s.take(t, arrived{index, e}) {
+	if s.take(t, a) {
 		s.drain(t)
 	}
 }
@@ -109,7 +152,8 @@ func (s *Session) take(t *track, a arrived) (grown bool) {
 	case t.broken:
 	case t.chain == nil && e.Seq > 0, t.chain != nil && e.Seq > t.chain.Next:
 		// A failed append can leave entries in the log whose predecessors follow later. Judge tells what never came.
-		t.early = append(t.early, a)
+		s.arrivals++
+		heap.Push(&t.early, early{e.Seq, a.index, s.arrivals, a.signed, a.again})
 	case t.chain == nil:
 		return s.begin(t, a)
 	case e.Seq < t.chain.Next:
@@ -122,13 +166,15 @@ func (s *Session) take(t *track, a arrived) (grown bool) {
 
 // drain takes what came early, as far as it fits now.
 func (s *Session) drain(t *track) {
-	for grown := true; grown && len(t.early) > 0; {
-		grown = false
-		waiting := t.early
-		t.early = nil
-		for _, a := range waiting {
-			grown = s.take(t, a) || grown
+	for !t.broken && len(t.early) > 0 && t.early[0].seq <= t.chain.Next {
+		next := heap.Pop(&t.early).(early)
+		e, err := next.read()
+		if err != nil {
+			t.broken = true
+			s.find(CheckBundle, Failed, Where{Index: &next.index, Session: s.ID}, err.Error())
+			return
 		}
+		s.take(t, arrived{next.index, e, next.signed, next.read})
 	}
 }
 
@@ -162,7 +208,7 @@ func (s *Session) begin(t *track, a arrived) bool {
 func (s *Session) extend(t *track, a arrived) bool {
 	err := t.chain.Check(a.entry)
 	if err == nil {
-		err = a.entry.VerifyRecorder(t.chain.Verifier)
+		err = a.verify(t.chain)
 	}
 	if err != nil {
 		t.broken = s.refused(a, "", err)
@@ -188,7 +234,7 @@ func (s *Session) counts(chain *entry.Track, a arrived) bool {
 // again judges an entry whose sequence number is taken.
 func (s *Session) again(t *track, a arrived) {
 	where := placeOf(a.index, a.entry)
-	if err := a.entry.VerifyRecorder(t.chain.Verifier); err != nil {
+	if err := a.verify(t.chain); err != nil {
 		s.find(checkOf(err), Failed, where.at(err), detail(err))
 		return
 	}
@@ -215,7 +261,7 @@ func (s *Session) again(t *track, a arrived) {
 func (s *Session) accept(t *track, a arrived) {
 	e := a.entry
 	s.passed[CheckChain]++
-	t.points = append(t.points, point{e.Seq, e.Next(), a.index, e.Hash()})
+	t.points = append(t.points, point{e.Seq, e.Next(), a.index, t.chain.Head})
 	if received := e.Received.Time; len(t.points) == 1 {
 		t.from, t.until, t.first, t.last = received, received, a.index, a.index
 	} else {
@@ -268,10 +314,35 @@ func (s *Session) event(where Where, index uint64, ev entry.Event) error {
 	return nil
 }
 
+// embed judges a checkpoint that an event embeds, which is not kept.
 func (s *Session) embed(where Where, index uint64, note entry.Text) {
-	if note != "" {
-		s.embedded = append(s.embedded, embedded{where, index, string(note)})
+	if note == "" {
+		return
 	}
+	cp := s.open([]byte(note))
+	m := embedded{where: where, size: cp.Size, root: cp.Root}
+	m.err = s.keys.Embedded(trust.Checkpoint{Size: cp.Size, Root: cp.Root}, cp.err, index)
+	s.embedded = append(s.embedded, m)
+}
+
+// A seenCheckpoint is what a recorder was shown, and what is wrong with it.
+type seenCheckpoint struct {
+	Size uint64
+	Root entry.Hash
+	err  error
+}
+
+// seen opens each checkpoint once: many recorders are shown the same.
+type seen map[entry.Hash]seenCheckpoint
+
+func (s seen) open(t *trust.Trust, note []byte) seenCheckpoint {
+	digest := entry.HashOf(note)
+	if c, known := s[digest]; known {
+		return c
+	}
+	cp, err := t.OpenCheckpoint(note)
+	s[digest] = seenCheckpoint{cp.Size, cp.Root, err}
+	return s[digest]
 }
 
 // actionOf is the member action of an event about one. In the one form of events every quote inside a string is escaped,

@@ -58,7 +58,7 @@ func (v *verification) times(r *Report) {
 			s.Time.NotAfter = &TimeBound{Time: instant(c.token.NotAfter()), Authority: c.Authority, AnchorIndex: c.Index, Size: c.Size}
 			v.passed[CheckTime]++
 		} else if v.t.Stamps() > 0 {
-			v.find(CheckTime, Unmet, Where{Session: s.Session, Index: &last}, v.unbound(last, s.Time.Authorities))
+			v.unmet(CheckTime, Where{Session: s.Session, Index: &last}, v.unbound(last, s.Time.Authorities))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
@@ -25,23 +26,32 @@ type Options struct {
 // VerifyReader reads a bundle and verifies it. The error is a *ReadError: r could not be read, and there is nothing to
 // judge. What is no bundle, or a damaged one, is a report of exit 1.
 func VerifyReader(r io.ReaderAt, size int64, t *trust.Trust, opts Options) (Report, error) {
-	digest := sha256.New()
-	if _, err := io.Copy(digest, io.NewSectionReader(r, 0, size)); err != nil {
-		return Report{}, &ReadError{err}
+	digest, hashed := sha256.New(), make(chan error, 1)
+	go func() { // beside reading, which waits for checksums
+		_, err := io.Copy(digest, io.NewSectionReader(r, 0, size))
+		hashed <- err
+	}()
+	report, err := verifyReader(r, size, t, opts)
+	if unread := <-hashed; unread != nil && err == nil {
+		err = &ReadError{unread}
 	}
-	b, err := Read(r, size)
-	var read *ReadError
-	if errors.As(err, &read) {
-		return Report{}, err
-	}
-	var report Report
 	if err != nil {
-		report = damaged(err, t)
-	} else {
-		report = Verify(b, t, opts)
+		return Report{}, err
 	}
 	report.Bundle = hex.EncodeToString(digest.Sum(nil))
 	return report, nil
+}
+
+func verifyReader(r io.ReaderAt, size int64, t *trust.Trust, opts Options) (Report, error) {
+	b, err := Read(r, size)
+	var read *ReadError
+	switch {
+	case errors.As(err, &read):
+		return Report{}, read
+	case err != nil:
+		return damaged(err, t), nil
+	}
+	return judge(b, t, opts)
 }
 
 // damaged is the report on a file that is no intact bundle.
@@ -67,20 +77,26 @@ type verification struct {
 	keys     Keys
 	sessions map[string]*Session
 	system   map[string]*systemTrack
-	entries  map[uint64]*entry.Entry
 	roots    map[uint64]entry.Hash // that recorders were shown, by size
+	seen     seen
 	passed   map[CheckID]int
 	findings []Finding
+	readErr  error // the file could not be read after all
+	shaken   bool  // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
 
-	leaves       int // that were taken into the tree
-	absentPublic int // public blobs that anchors name
+	walk      *treeWalk
+	leaves    int // that were taken into the tree
+	recorders recorders
+	sealed    sealed
+	large     sync.Mutex // held while a large disclosure is in memory
 
-	walk    *treeWalk
-	notes   []stampedNote
-	stamped []*stamped
-	heads   []head
-	public  map[entry.Hash]*Blob // that are as they are named
-	shaken  bool                 // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
+	notes        []stampedNote
+	stamped      []*stamped
+	heads        []head
+	public       map[entry.Hash]*Blob // that are as they are named
+	absentPublic int                  // public blobs that anchors name
+
+	handOver
 }
 
 // A systemTrack is what is here of a system session: some of its entries, by sequence number.
@@ -116,36 +132,58 @@ func (s *systemTrack) add(e *entry.Entry) (again bool, wrong string) {
 
 // Verify judges a bundle by the keys in t alone.
 func Verify(b *Bundle, t *trust.Trust, opts Options) Report {
+	if err := b.check(); err != nil {
+		return damaged(err, t)
+	}
+	r, err := judge(b, t, opts)
+	if err != nil {
+		return damaged(err, t)
+	}
+	return r
+}
+
+// judge judges a bundle in which nothing is out of its order. The error is a *ReadError.
+func judge(b *Bundle, t *trust.Trust, opts Options) (Report, error) {
 	v := &verification{
-		b: b, t: t, sessions: map[string]*Session{}, system: map[string]*systemTrack{}, entries: map[uint64]*entry.Entry{},
-		roots:  map[uint64]entry.Hash{0: checkpoint.EmptyRoot()},
+		b: b, t: t, sessions: map[string]*Session{}, system: map[string]*systemTrack{},
+		roots: map[uint64]entry.Hash{0: checkpoint.EmptyRoot()}, seen: seen{},
 		passed: map[CheckID]int{CheckBundle: 1},
 	}
 	r := newReport()
 	digest := t.Digest()
 	r.Origin, r.TrustDigest = t.Origin, hex.EncodeToString(digest[:])
+	r.Pending = append(r.Pending, b.Pending...)
+	v.openCustody(&r)
 	if v.checkpoint() {
 		info := CheckpointInfoOf(t, v.cp)
 		r.Checkpoint = &info
 		for _, id := range b.Sessions {
 			v.sessions[id] = v.keys.Session(id)
+			v.sessions[id].open = func(note []byte) seenCheckpoint { return v.seen.open(t, note) }
 		}
-		v.notes = b.stampedNotes()
-		v.walk = &treeWalk{tree: b.Tree, sizes: stops(v.notes, t.Origin, v.cp.Size), roots: map[uint64][sha256.Size]byte{}}
-		for _, l := range b.Leaves {
-			v.leaf(l)
-		}
-		v.inclusion()
+		v.loadBlobs()
+		v.goOverLeaves()
+		v.span()
 		v.anchors(&r)
 		v.judge(&r)
 		v.times(&r)
 		v.blobs(&r)
-		v.disclosures(&r)
+		v.custody(&r)
 		v.policy(&r, opts)
 	}
 	r.conclude(v.passed, v.findings)
 	r.NotChecked = v.notChecked(&r)
-	return r
+	return r, v.readErr
+}
+
+// unread notes that something could not be loaded: either the file can't be read, and there is no verdict, or it is not what it
+// was when its checksums were compared.
+func (v *verification) unread(check CheckID, where Where, err error) {
+	var read *ReadError
+	if errors.As(err, &read) && v.readErr == nil {
+		v.readErr = read
+	}
+	v.find(check, Failed, where, err.Error())
 }
 
 func (v *verification) find(check CheckID, outcome Outcome, where Where, detail string) {
@@ -172,9 +210,20 @@ func (v *verification) checkpoint() bool {
 	if cp.Witnessed {
 		v.passed[CheckWitnesses] += len(CheckpointInfoOf(v.t, cp).Operators())
 	} else {
-		v.find(CheckWitnesses, Unmet, where, cp.Missing)
+		v.unmet(CheckWitnesses, where, cp.Missing)
 	}
 	return true
+}
+
+// unmet notes that a demand is not met. A file that says that it was made too early for that can be followed by a better one: what
+// it says is no more than a reason to ask, and meets nothing.
+func (v *verification) unmet(check CheckID, where Where, why string) {
+	if !v.b.isPending(check) {
+		v.find(check, Unmet, where, why)
+		return
+	}
+	before := map[CheckID]string{CheckWitnesses: "the witnesses had seen what it holds", CheckTime: "the time stamps were there"}[check]
+	v.find(check, Incomplete, where, why+"; the file says that it was made before "+before+": ask for a later one")
 }
 
 // refused notes what is wrong with an entry, and tells whether that ends its part in the verification.
@@ -184,75 +233,20 @@ func (v *verification) refused(check CheckID, where Where, err error) bool {
 	return outcome == Failed
 }
 
-// leaf judges what can be judged of a leaf by itself, and hands the entry to its session.
-func (v *verification) leaf(l Leaf) {
-	before := len(v.findings)
-	defer func() { v.shaken = v.shaken || len(v.findings) > before }()
-	where := Where{File: leafName(l.Index), Index: &l.Index}
-	if l.Index >= v.cp.Size {
-		v.find(CheckInclusion, Failed, where, fmt.Sprintf("the leaf is not in the tree of size %d", v.cp.Size))
-		return
-	}
-	content, err := l.Load()
-	if err != nil {
-		v.find(CheckBundle, Failed, where, err.Error())
-		return
-	}
-	v.walk.leaf(l.Index, leafHash(content))
-	v.leaves++
-	e, err := entry.Parse(content)
-	if err != nil {
-		v.find(CheckEntries, Failed, where.at(err), detail(err))
-		return
-	}
-	where = placeOf(l.Index, e)
-	if e.Origin != v.t.Origin {
-		v.find(CheckEntries, Failed, where, "the entry was made for another log")
-		return
-	}
-	v.passed[CheckEntries]++
-	if err := v.keys.Received(e, l.Index); err == nil {
-		v.passed[CheckReceived]++
-	} else if v.refused(CheckReceived, where, err) {
-		return
-	}
-	v.entries[l.Index] = e
-	if e.Track == entry.SystemTrack {
-		v.systemEntry(l.Index, e)
-		return
-	}
-	s := v.sessions[e.Session]
-	if s == nil {
-		v.find(CheckTracks, Failed, where, "an entry of a session that the bundle does not name")
-		return
-	}
-	s.Add(l.Index, e)
-}
-
-// inclusion judges whether the leaves stand in the log.
-func (v *verification) inclusion() {
-	if err := v.walk.end(v.cp.Size, v.cp.Root); err != nil {
-		v.find(CheckInclusion, Failed, Where{File: fileTree}, err.Error())
-		v.shaken = true
-		return
-	}
-	v.passed[CheckInclusion] = v.leaves
-}
-
 // systemEntry judges an entry of the log's own. Only some of a system session are in a bundle, so that its chain is
 // followed where two of them stand next to each other; an audit follows it all.
-func (v *verification) systemEntry(index uint64, e *entry.Entry) {
+func (v *verification) systemEntry(l *readLeaf) {
+	index, e := l.index, l.entry
 	where := placeOf(index, e)
-	key, outside := v.keys.System(e, index)
-	if key == nil {
+	if l.key == nil {
 		v.find(CheckSystem, Failed, where, "an entry of the log's own that is signed by no pinned system key")
 		return
 	}
-	if err := e.VerifyRecorder(key); err != nil {
-		v.find(CheckSystem, Failed, where.at(err), detail(err))
+	if l.wrong != nil {
+		v.find(CheckSystem, Failed, where.at(l.wrong), detail(l.wrong))
 		return
 	}
-	if outside != nil && v.refused(CheckSystem, where, outside) {
+	if l.system != nil && v.refused(CheckSystem, where, l.system) {
 		return
 	}
 	s := v.system[e.Session]
@@ -267,13 +261,18 @@ func (v *verification) systemEntry(index uint64, e *entry.Entry) {
 		v.find(CheckSystem, Failed, where, wrong)
 		return
 	}
-	if outside == nil {
+	if l.system == nil {
 		v.passed[CheckSystem]++
 	}
 	for i, ev := range e.Events {
-		if ev.Type == entry.TypeAnchor {
+		switch ev.Type {
+		case entry.TypeAnchor:
 			if err := v.anchorEvent(where, index, e, i); err != nil {
 				v.find(CheckAnchors, Failed, where, err.Error())
+			}
+		case entry.TypeDisclosure:
+			if err := v.disclosureEvent(index, ev); err != nil {
+				v.find(CheckSystem, Failed, where, err.Error())
 			}
 		}
 		if s := v.sessions[Mentions(ev)]; s != nil {
@@ -287,7 +286,7 @@ func (v *verification) systemEntry(index uint64, e *entry.Entry) {
 func (v *verification) judge(r *Report) {
 	for _, id := range v.b.Sessions {
 		s := v.sessions[id]
-		report, findings := s.Judge(v.t)
+		report, findings := s.Judge()
 		if v.shaken {
 			report.Verdict = VerdictUnproven
 		}
@@ -304,15 +303,14 @@ func (v *verification) judge(r *Report) {
 // larger than any of them, takes an audit.
 func (v *verification) views(s *Session) {
 	for _, m := range s.embedded {
-		cp, err := v.t.OpenCheckpoint([]byte(m.note))
-		if v.keys.Embedded(cp, err, m.index) != nil {
+		if m.err != nil {
 			continue // Judge has told
 		}
-		if root, known := v.roots[cp.Size]; known && root != cp.Root {
-			v.find(CheckEmbedded, Failed, m.where, fmt.Sprintf("split view: the recorder was shown another root for size %d than was shown before", cp.Size))
+		if root, known := v.roots[m.size]; known && root != m.root {
+			v.find(CheckEmbedded, Failed, m.where, fmt.Sprintf("split view: the recorder was shown another root for size %d than was shown before", m.size))
 			continue
 		}
-		v.roots[cp.Size] = cp.Root
+		v.roots[m.size] = m.root
 	}
 }
 
@@ -327,40 +325,4 @@ func (v *verification) policy(r *Report, opts Options) {
 			v.passed[CheckPolicy]++
 		}
 	}
-}
-
-// UnwitnessedText is what a report says where the trust file demands no witnesses.
-const UnwitnessedText = "cosignatures on the checkpoint: the trust file demands none, and whether others saw the same log rests on the log's key alone"
-
-// notChecked says what a reader may take for granted and must not.
-func (v *verification) notChecked(r *Report) []NotChecked {
-	out := []NotChecked{
-		{"outside", "whether anything was done outside this record: no log can know"},
-		{"uniqueness", "whether the log holds other entries of these sessions than those here, or has said more of them: a full audit or an auditing cosigner tells"},
-		{"numbering", "the numbers and predecessors of the agents' sessions, and the chain of the log's own sessions: a full audit tells"},
-	}
-	if !v.t.NeedsWitnesses() {
-		out = slices.Insert(out, 2, NotChecked{"witnesses", UnwitnessedText})
-	}
-	out = append(out, v.timeNotChecked(r)...)
-	sealed, absent := 0, 0
-	for _, s := range r.Sessions {
-		sealed += s.Payloads.Blobs
-		absent += s.Payloads.Blobs - s.Payloads.Included
-	}
-	if sealed > 0 {
-		out = append(out, NotChecked{"sealed-content", fmt.Sprintf("what is sealed in %d pieces of content, beyond %d disclosures: it is committed to, and takes a key to read",
-			sealed, v.passed[CheckDisclosures])})
-	}
-	if absent > 0 {
-		out = append(out, NotChecked{"absent-content", fmt.Sprintf("%d pieces of sealed content are not in the file", absent)})
-	}
-	if v.b.Trust != nil {
-		why := "the trust file in the bundle: it is the one that was pinned, and was not used"
-		if sha256.Sum256(v.b.Trust) != v.t.Digest() {
-			why = "the trust file in the bundle: it is another one than was pinned, and was not used"
-		}
-		out = append(out, NotChecked{"trust-file", why})
-	}
-	return append(out, NotChecked{"readme", "README.txt in the bundle: it is for reading, and whoever made the file can write into it what they like"})
 }
