@@ -156,3 +156,27 @@ func TestFAIL_CLOSED_disclosureAnswers(t *testing.T) {
 		}
 	}
 }
+
+// Time is asked anew each time, and only of the entry that was asked about.
+func TestTime(t *testing.T) {
+	w := newWorld()
+	index, asked := 7, 0
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if asked++; r.URL.Path != "/v1/entries/7/time" {
+			t.Errorf("asked %s", r.URL.Path)
+		}
+		fmt.Fprintf(rw, `{"index":%d,"level":"anchored","authorities":[{"authority":"tsa-1","counts":true,"not_before":{"time":"2026-11-23T12:00:00.000000Z","anchor_index":3}}]}`, index)
+	}))
+	defer s.Close()
+	r := newReader(t, s.URL, w)
+	for range 2 {
+		got, err := r.Time(within(t, 5*time.Second), 7)
+		if err != nil || got.Level != wire.Anchored || len(got.Authorities) != 1 || got.Authorities[0].NotBefore.AnchorIndex != 3 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	index = 8
+	if _, err := r.Time(within(t, 5*time.Second), 7); err == nil || asked != 3 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+}

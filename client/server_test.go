@@ -121,8 +121,9 @@ type server struct {
 	wraps    map[string][]wire.Key
 	signed   int // size of the checkpoint; -1 follows the tree
 	requests int
-	hidden   int // index of a leaf that entries leaves out, if not 0
-	page     int // entries of a page: few, so that there are several
+	hidden   int          // index of a leaf that entries leaves out, if not 0
+	mentions map[int]bool // leaves that speak of every session
+	page     int          // entries of a page: few, so that there are several
 
 	away      int    // witnesses that do not answer
 	bare      bool   // what is published has no cosignature
@@ -413,7 +414,7 @@ func (s *server) entries(w http.ResponseWriter, r *http.Request) {
 	from, _ := strconv.Atoi(r.URL.Query().Get("from"))
 	var page wire.Entries
 	for i := from; i < len(s.leaves); i++ {
-		if i == s.hidden && i > 0 || !bytes.Contains(s.leaves[i], []byte("\n"+r.PathValue("id")+"/")) {
+		if i == s.hidden && i > 0 || !bytes.Contains(s.leaves[i], []byte("\n"+r.PathValue("id")+"/")) && !s.mentions[i] {
 			continue
 		}
 		if len(page.Entries) == s.page {

@@ -17,7 +17,8 @@ import (
 
 // A Covering gives a checkpoint that this reader has verified and that covers a tree of this size, as far as there is one: one that
 // does not is taken as well, and what it does not cover stays unproven. Checkpoint and Signed are such; one that wants everything
-// proven calls them until they are large enough.
+// proven calls them until they are large enough. The size is what the session's own entries need, as far as they were read: what the
+// log says of it may be younger than any checkpoint, as is the record of this very reading, and is not waited for.
 type Covering func(ctx context.Context, size uint64) (trust.Checkpoint, error)
 
 // A SessionSummary is what was found of a session that was read as a stream: all that a SessionRecord says but the entries. It
@@ -134,6 +135,7 @@ type stream struct {
 	covering Covering
 	give     func(Recorded) error
 	sum      *SessionSummary
+	own      uint64     // size of the smallest tree that has the session's own entries so far
 	held     []Recorded // by index, not checked yet
 	unproven bool       // that given last was, so that no checkpoint is wanted any more
 }
@@ -152,6 +154,9 @@ func (s *stream) take(from uint64, leaves []wire.Leaf) error {
 		if x.Entry, err = entry.Parse(x.Leaf); err != nil {
 			return &RecordError{x.Index, x.Leaf, err}
 		}
+		if x.Entry.Track != entry.SystemTrack {
+			s.own = x.Index + 1
+		}
 		row := leafRow{index: l.Index}
 		for _, b := range x.Entry.Blobs {
 			row.blobs += b.Size
@@ -167,8 +172,8 @@ func (s *stream) pass(ctx context.Context, end bool) error {
 	if len(s.held) == 0 {
 		return nil
 	}
-	if last := s.held[len(s.held)-1].Index; last >= s.sum.Checkpoint.Size && !s.unproven {
-		c, err := s.covering(ctx, last+1)
+	if s.last() >= s.sum.Checkpoint.Size && !s.unproven {
+		c, err := s.covering(ctx, s.own)
 		if err != nil {
 			return err
 		}

@@ -239,13 +239,21 @@ func TestReadStream_covering(t *testing.T) {
 	if yes == 0 || no == 0 || sum.Checkpoint.Size != 5 {
 		t.Errorf("%d proven, %d not, at size %d", yes, no, sum.Checkpoint.Size)
 	}
+	// Of a system session that speaks of it, what is younger than the checkpoint is not waited for.
+	sys := must(recorder.New(recorder.Config{Origin: origin, Session: must(uuid.NewV7()).String(), Track: entry.SystemTrack,
+		Signer: must(note.NewSigner(w.System)), Rand: rand.Reader, Next: 5, Head: entry.HashOf(nil), Now: time.Now}))
+	young := must(sys.Build(recorder.Plain(entry.TypeAccess, entry.Access{Principal: "auditor", What: "entries", Session: entry.UUID(session)})))[0].Submission
+	s.with(func() {
+		s.add(s.stamper.Stamp(young, must(entry.ParseSubmission(young)), entry.TimeOf(time.Now())))
+		s.mentions = map[int]bool{len(s.leaves) - 1: true}
+	})
 	asked := 0
 	yes, no, sum = proven(func(ctx context.Context, size uint64) (trust.Checkpoint, error) {
 		asked++
 		s.with(func() { s.signed = int(size) })
 		return r.Signed(ctx)
 	})
-	if _, last := sum.Bounds(); no != 0 || sum.Checkpoint.Size != last+1 || asked == 0 {
+	if _, last := sum.Bounds(); no != 1 || sum.Mentions != 1 || sum.Checkpoint.Size != last+1 || asked == 0 {
 		t.Errorf("%d proven, %d not, at size %d, asked %d times", yes, no, sum.Checkpoint.Size, asked)
 	}
 	mine := errors.New("it is too late")
