@@ -92,6 +92,12 @@ func TestOptionalFields(t *testing.T) {
 	if _, err := timestamp.Verify(token, timestamptest.Digest(), a); err != nil {
 		t.Errorf("before the compromise: %v", err)
 	}
+	// What the authority may be inexact by, it is.
+	a.Algorithms = []timestamp.AlgorithmEnd{{Name: "sha-256", End: timestamptest.At().Add(30 * time.Second)}}
+	var refused *timestamp.Error
+	if _, err := timestamp.Verify(token, timestamptest.Digest(), a); !errors.As(err, &refused) || refused.Reason != timestamp.ReasonAlgorithm {
+		t.Errorf("half a minute before an algorithm ends: %v", err)
+	}
 }
 
 // chained is a token that holds everything up to the root that is pinned.

@@ -218,6 +218,18 @@ func (v trustView) lines() (out []string) {
 	for _, r := range v.Require {
 		say("require", "%s from %s on", r.Algorithm, r.From)
 	}
+	v.times(say)
+	if v.Threshold > 0 {
+		say("updates", "%d of %d signers", v.Threshold, len(v.Signers))
+	} else {
+		say("updates", "none: it can only be pinned anew")
+	}
+	keys("signer", v.Signers)
+	return out
+}
+
+// times says whose time stamps count, and until when.
+func (v trustView) times(say func(word, format string, args ...any)) {
 	for _, a := range v.Authorities {
 		say("authority", "%s  %s", a.Name, a.terms())
 		for _, c := range a.Anchors {
@@ -228,11 +240,4 @@ func (v trustView) lines() (out []string) {
 	for _, a := range v.Algorithms {
 		say("algorithm", "%s %s", a.Name, a.terms())
 	}
-	if v.Threshold > 0 {
-		say("updates", "%d of %d signers", v.Threshold, len(v.Signers))
-	} else {
-		say("updates", "none: it can only be pinned anew")
-	}
-	keys("signer", v.Signers)
-	return out
 }
