@@ -14,13 +14,15 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stenolog/steno/internal/need"
+	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/timestamp/authority"
 )
 
 // A devTSA is a development authority that fails after POST /fail, until POST /heal. Its root is in a file.
-func devTSA(t *testing.T, name, root string) (url string) {
+func devTSA(t *testing.T, name, root string) (url string, pinned timestamp.Authority) {
 	t.Helper()
-	m, err := authority.Make(name, authority.ECDSA, time.Now().AddDate(0, 0, -1), time.Now().AddDate(1, 0, 0))
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	m, err := authority.Make(name, authority.ECDSA, day.AddDate(0, 0, -1), day.AddDate(1, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func devTSA(t *testing.T, name, root string) (url string) {
 		}
 	}))
 	t.Cleanup(s.Close)
-	return s.URL
+	return s.URL, pinnedAuthority(name, m)
 }
 
 // setAuthorities gives a server these authorities and no others.
@@ -75,7 +77,7 @@ func TestAnchorScript(t *testing.T) {
 	var authorities []map[string]string
 	urls := map[string]string{}
 	for _, name := range []string{"dev-a", "dev-b"} {
-		urls[name] = devTSA(t, name, filepath.Join(dir, name+".pem"))
+		urls[name], _ = devTSA(t, name, filepath.Join(dir, name+".pem"))
 		authorities = append(authorities, map[string]string{"name": name, "url": urls[name], "certificates": name + ".pem"})
 	}
 	setAuthorities(t, filepath.Join(dir, serverFile), authorities)

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,50 +11,51 @@ import (
 	"github.com/stenolog/steno/evidence"
 )
 
-// A blobStore holds the sealed blobs of a session in a temporary file: they may be larger than memory.
+// A blobStore holds the sealed blobs of sessions in a temporary file: they may be larger than memory.
 type blobStore struct {
-	file *os.File
-	size int64
+	keep *spill
 	at   map[entry.Hash]extent
 }
 
-type extent struct{ offset, size int64 }
+func newBlobStore(dir string) (*blobStore, error) {
+	keep, err := newSpill(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &blobStore{keep: keep, at: map[entry.Hash]extent{}}, nil
+}
 
 // fetchBlobs reads every blob of a session that the log still has.
-func fetchBlobs(ctx context.Context, r *reader, rec *client.SessionRecord) (_ *blobStore, err error) {
-	f, err := os.CreateTemp("", "steno-blobs-")
+func fetchBlobs(ctx context.Context, r *reader, of *client.SessionSummary) (*blobStore, error) {
+	s, err := newBlobStore("")
 	if err != nil {
-		return nil, fmt.Errorf("keeping blobs: %w", err)
+		return nil, err
 	}
-	s := &blobStore{file: f, at: map[entry.Hash]extent{}}
-	// Without a name nobody finds it, and it is gone when we are.
-	if err := os.Remove(f.Name()); err != nil {
+	if err := r.SessionBlobs(ctx, of, s.add); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	if err := r.Blobs(ctx, rec, s.add); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	r.cache.store = s
 	return s, nil
 }
 
 func (s *blobStore) add(hash entry.Hash, blob []byte) error {
-	if _, err := s.file.WriteAt(blob, s.size); err != nil {
-		return fmt.Errorf("keeping blobs: %w", err)
+	at, err := s.keep.add(blob)
+	if err == nil {
+		s.at[hash] = at
 	}
-	s.at[hash] = extent{s.size, int64(len(blob))}
-	s.size += int64(len(blob))
-	return nil
+	return err
 }
 
-func (s *blobStore) load(hash entry.Hash) ([]byte, error) {
-	at := s.at[hash]
-	b := make([]byte, at.size)
-	_, err := io.ReadFull(io.NewSectionReader(s.file, at.offset, at.size), b)
-	return b, err
+func (s *blobStore) load(hash entry.Hash) ([]byte, error) { return s.keep.load(s.at[hash]) }
+
+// blob answers an opener for the log. Each read of a blob alone would be an access of its own on the log's record.
+func (s *blobStore) blob(_ context.Context, _ uint64, hash entry.Hash) ([]byte, error) {
+	if _, ok := s.at[hash]; !ok {
+		return nil, client.ErrErased
+	}
+	return s.load(hash)
 }
 
-func (s *blobStore) close() error { return s.file.Close() }
+func (s *blobStore) close() error { return s.keep.close() }
 
 // forBundle lists the blobs as an evidence bundle has them.
 func (s *blobStore) forBundle() []evidence.Blob {
@@ -65,8 +63,12 @@ func (s *blobStore) forBundle() []evidence.Blob {
 	for hash, at := range s.at {
 		all = append(all, evidence.Blob{SHA256: hash, Size: at.size, Load: func() ([]byte, error) { return s.load(hash) }})
 	}
-	slices.SortFunc(all, func(a, b evidence.Blob) int { return slices.Compare(a.SHA256[:], b.SHA256[:]) })
+	sortBlobs(all)
 	return all
+}
+
+func sortBlobs(all []evidence.Blob) {
+	slices.SortFunc(all, func(a, b evidence.Blob) int { return slices.Compare(a.SHA256[:], b.SHA256[:]) })
 }
 
 // slotOf is the slot of the payload that a blob belongs to, without the number of a part.

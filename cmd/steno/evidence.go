@@ -1,21 +1,19 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
-	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/stenolog/steno/client"
-	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/trust"
 )
@@ -23,155 +21,162 @@ import (
 func newEvidence() *cobra.Command {
 	var f evidenceFlags
 	cmd := &cobra.Command{
-		Use: "evidence SESSION -o FILE", Short: "Put a session and its proofs into one file that verify reads", Args: exactly(1, "one session is needed"),
-		Long: `Put a session, its proofs and its sealed content into one file, which anybody who has the trust file can verify
-offline. With --identity everything that the identity opens is disclosed in it, in clear: whoever has the file can read it.
+		Use: "evidence [SESSION…] [--range FROM-TO] -o FILE", Short: "Put sessions and their proofs into one file that verify reads",
+		Long: `Put sessions, their proofs, their sealed content and a readable report into one file, which anybody who has the trust file can
+verify offline: sessions by name, every one that has an entry among the leaves from FROM up to TO of the log, or both. With --identity
+everything that the identity opens is disclosed in the file, in clear: whoever has the file can read it. --withhold leaves a class of it
+out: content, personal, secret or directory.
 
-The proofs are under the checkpoint that the log publishes, which has the quorum of witnesses. While that does not cover the
-session, --pending takes the one that only the log has signed: verify then says what is missing, with exit code 3.
+The log records the hand-over before the file is made, by the hash of a custody record that stands in the file. It says who makes the file
+(--exporter, else the name of this machine's user), what it is called (--exhibit, else a name made of the time) and, if they are given,
+the matter, who approved it, for whom it is, on what legal basis, and why something is withheld. These words stand in the file alone, but
+for exhibit and matter, which stand in the log in clear. Without the log's answer there is no file.
 
-The time stamps go along that bound the session's time, and later ones that renew them, as far as there are any yet: they are made
-every hour. Make another later to have them.`,
+The proofs are under the checkpoint that the log publishes, which has the quorum of witnesses. While that does not cover what is
+to be proven, --pending takes the one that only the log has signed. The time stamps go along that bound the sessions' time, and later ones
+that renew them, as far as there are any yet: they are made every hour. A file that lacks witnesses or time stamps says that it waits for
+them, and verify exits with 4; make another later to have them.
+
+The file is verified with the trust file of the deployment before it gets its name. Its SHA-256 is printed.`,
+		Args: cobra.ArbitraryArgs,
 	}
 	dir := dirFlag(cmd)
-	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file; it must not exist")
-	cmd.Flags().StringVar(&f.identity, "identity", "", "file of an age identity; what it opens is disclosed to whoever has the file")
-	cmd.Flags().BoolVar(&f.pending, "pending", false, "do not wait for the witnesses")
+	flags := cmd.Flags()
+	flags.StringVarP(&f.out, "out", "o", "", "the file; it must not exist")
+	flags.StringVar(&f.span, "range", "", "FROM-TO: leaves of the log, from 0, up to but without TO; all of them go along, and every session among them, whole")
+	flags.StringVar(&f.identity, "identity", "", "file of an age identity; what it opens is disclosed to whoever has the file")
+	flags.StringArrayVar(&f.withhold, "withhold", nil, "CLASS or CLASS=REASON: do not disclose what is of this class (may be given several times)")
+	flags.StringVar(&f.custody.Exhibit, "exhibit", "", "id of the file as evidence (E- and the time)")
+	flags.StringVar(&f.custody.Matter, "matter", "", "id of the matter that it is for")
+	flags.StringVar(&f.custody.Exporter, "exporter", "", "who makes the file (this machine's user)")
+	flags.StringVar(&f.custody.Approver, "approver", "", "who approved it")
+	flags.StringVar(&f.custody.Recipient, "recipient", "", "whom it is for")
+	flags.StringVar(&f.custody.Basis, "basis", "", "on what legal basis")
+	flags.BoolVar(&f.pending, "pending", false, "do not wait for the witnesses")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := sessionArg(args[0])
+		if err := f.read(args, time.Now()); err != nil {
+			return err
+		}
+		r, err := newReader(dirOr(*dir))
 		if err != nil {
 			return err
 		}
-		if f.out == "" {
-			return usage("-o FILE is needed")
-		}
-		return f.export(cmd.Context(), dirOr(*dir), id, cmd.ErrOrStderr())
+		x := &export{evidenceFlags: f, r: r}
+		return x.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
 }
 
+// evidenceFlags are what was asked for.
 type evidenceFlags struct {
-	out, identity string
-	pending   bool
+	out, span, identity string
+	withhold            []string
+	pending             bool
+
+	sessions []string // ascending
+	leaves   *evidence.Range
+	custody  evidence.Custody // as far as flags say it
 }
 
-func (f evidenceFlags) export(ctx context.Context, dir, id string, stderr io.Writer) (err error) {
-	r, err := newReader(dir)
-	if err != nil {
-		return err
-	}
-	rec, cp, err := readSession(ctx, r, id, f.pending)
-	if err != nil {
-		return err
-	}
-	b := &evidence.Bundle{Origin: r.trust.Origin, Sessions: []string{id}, Trust: r.trust.Marshal(), Checkpoint: cp.Verified()}
-	if b.Leaves, err = provenLeaves(ctx, r, rec, cp); err != nil {
-		return err
-	}
-	anchors, err := newAnchorSource(r, cp)
-	if err != nil {
-		return err
-	}
-	first, last := bounds(rec)
-	if err := anchors.addAnchors(ctx, b, first, last); err != nil {
-		return err
-	}
-	blobs, err := fetchBlobs(ctx, r, rec)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, blobs.close()) }()
-	b.Blobs = blobs.forBundle()
-	if f.identity != "" {
-		o, err := unlock(ctx, r, rec, f.identity)
+// read refuses what no file could be made of, before anything is read or recorded.
+func (f *evidenceFlags) read(args []string, now time.Time) (err error) {
+	for _, arg := range args {
+		id, err := sessionArg(arg)
 		if err != nil {
 			return err
 		}
-		b.Disclosed = disclosures(ctx, rec, o)
+		f.sessions = append(f.sessions, id)
 	}
-	if err := writeBundle(f.out, b); err != nil || cp.Witnessed {
+	slices.Sort(f.sessions)
+	f.sessions = slices.Compact(f.sessions)
+	if f.leaves, err = parseRange(f.span); err != nil {
 		return err
 	}
-	fmt.Fprintf(stderr, "steno: %s is proven by the log's word alone: %s\n  verify will say so, with exit code 3; make another when the witnesses have seen it\n",
-		oneLine(f.out), oneLine(cp.Missing))
+	if len(f.sessions) == 0 && f.leaves == nil {
+		return usage("a session is needed, or --range")
+	}
+	if err := f.tooMany(); err != nil {
+		return err
+	}
+	if f.out == "" {
+		return usage("-o FILE is needed")
+	}
+	if _, err := os.Lstat(f.out); !errors.Is(err, fs.ErrNotExist) {
+		return exists(f.out)
+	}
+	return f.readCustody(now)
+}
+
+// tooMany refuses more sessions than a file can have.
+func (f *evidenceFlags) tooMany() error {
+	if n := len(f.sessions); n > evidence.MaxSessions {
+		return hint(fmt.Errorf("%d sessions: a file has at most %d", n, evidence.MaxSessions), "make several files, of fewer sessions or of a shorter --range")
+	}
 	return nil
 }
 
-// provenLeaves are the session's entries and what the log said of it, each with its proof under one checkpoint. What is
-// younger than the checkpoint, such as the record of this very read, is left out.
-func provenLeaves(ctx context.Context, r *reader, rec *client.SessionRecord, cp trust.Checkpoint) ([]evidence.Leaf, error) {
-	var leaves []evidence.Leaf
-	for _, x := range rec.Recorded() {
-		if x.Index >= cp.Size || !belongs(rec.Session, x.Entry) {
-			continue
-		}
-		p, err := r.Prove(ctx, cp, x.Index, x.Leaf)
-		if err != nil {
-			return nil, fmt.Errorf("proving leaf %d: %w", x.Index, err)
-		}
-		leaves = append(leaves, evidence.Leaf{Index: x.Index, Bytes: x.Leaf, Proof: p.Hashes})
+func parseRange(s string) (*evidence.Range, error) {
+	if s == "" {
+		return nil, nil
 	}
-	return leaves, nil
+	from, to, _ := strings.Cut(s, "-")
+	a, fromErr := strconv.ParseUint(from, 10, 63)
+	b, toErr := strconv.ParseUint(to, 10, 63)
+	switch {
+	case fromErr != nil || toErr != nil || a >= b:
+		return nil, usage("--range %q is not FROM-TO, two numbers of which the second is the larger", s)
+	case b-a > evidence.MaxLeaves:
+		return nil, hint(usage("--range %s: %d leaves, and a file has at most %d", s, b-a, evidence.MaxLeaves), "make several files")
+	}
+	return &evidence.Range{From: a, To: b}, nil
 }
 
-// bounds are the indexes of a session's first and last entry in the log.
-func bounds(rec *client.SessionRecord) (first, last uint64) {
-	first = math.MaxUint64
-	for _, t := range rec.Tracks {
-		for _, x := range t.Entries {
-			first, last = min(first, x.Index), max(last, x.Index)
-		}
-	}
-	return first, last
+func exists(file string) error {
+	return hint(fmt.Errorf("%s exists", file), "choose another name: evidence is never overwritten")
 }
 
-// belongs tells whether a leaf is evidence about a session. Who else has read it is not.
-func belongs(session string, e *entry.Entry) bool {
-	if e.Track != entry.SystemTrack {
-		return true
-	}
-	return slices.ContainsFunc(e.Events, func(ev entry.Event) bool { return evidence.Mentions(ev) == session })
+// An export is one file in the making.
+type export struct {
+	evidenceFlags
+	r      *reader
+	held   *holding
+	closed []string         // sessions of which the identity opens nothing
+	cp     trust.Checkpoint // that everything is proven under
 }
 
-// disclosures open every payload as far as the keys reach.
-func disclosures(ctx context.Context, rec *client.SessionRecord, o *client.Opener) []evidence.Disclosed {
-	var all []evidence.Disclosed
-	for _, x := range rec.Recorded() {
-		done := map[string]bool{}
-		for _, b := range x.Entry.Blobs {
-			slot := slotOf(b)
-			key := fmt.Sprintf("%d %s", b.Event, slot)
-			if done[key] || x.Entry.Track == entry.SystemTrack {
-				continue
-			}
-			done[key] = true
-			if opened, err := o.Open(ctx, x.Entry, b.Event, slot); err == nil { // an erased or foreign payload stays closed
-				all = append(all, evidence.DisclosedOf(x.Index, b.Event, slot, opened.Disclose(nil)))
-			}
-		}
+func (x *export) run(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	if x.held, err = newHolding(x.out); err != nil {
+		return err
 	}
-	slices.SortFunc(all, func(a, b evidence.Disclosed) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Slot, b.Slot))
-	})
-	return all
-}
-
-// writeBundle gives the file its name only when it is whole, and never takes that of another.
-func writeBundle(out string, b *evidence.Bundle) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(out), ".steno-evidence-")
+	defer func() { err = errors.Join(err, x.held.close()) }()
+	if err := x.gather(ctx); err != nil {
+		return err
+	}
+	record, said, err := x.handOver(ctx)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", out, err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(tmp.Name())) }()
-	if err := errors.Join(evidence.Write(tmp, b), tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", out, err)
-	}
-	err = os.Link(tmp.Name(), out)
-	if errors.Is(err, fs.ErrExist) {
-		return hint(fmt.Errorf("%s exists", out), "choose another name: evidence is never overwritten")
+	report, err := x.make(ctx, record, said.Indexes)
+	if err != nil && record != nil {
+		return fmt.Errorf("exhibit %s, whose hand-over stands in the log in leaf %s, was not made: %w", record.Exhibit, joinIndexes(said.Indexes), err)
 	}
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", out, err)
+		return err
 	}
-	return nil
+	if err := x.say(stdout, report, record, said); err != nil {
+		return err
+	}
+	return x.lacking(stderr, report)
+}
+
+// make makes the file of all that was gathered, and of the leaves that say that it is handed over.
+func (x *export) make(ctx context.Context, record *evidence.Custody, also []uint64) (r evidence.Report, err error) {
+	if x.cp, err = x.covered(ctx, also); err != nil {
+		return r, err
+	}
+	b, err := x.bundle(ctx, record, also)
+	if err != nil {
+		return r, err
+	}
+	return x.finish(b, record)
 }

@@ -2,21 +2,14 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
-
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stenolog/steno/api/wire"
-	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
@@ -37,30 +30,26 @@ type anchorSource struct {
 	blob func(ctx context.Context, index uint64, hash entry.Hash) ([]byte, error)
 	// authorities is how many make a round.
 	authorities int
+	held        *holding                // takes their leaves and public bytes
+	most        int                     // anchors of a file
+	wanted      map[uint64]*foundAnchor // by leaf; nil where the leaf was not read yet
 }
 
 // newAnchorSource finds a log's anchors under a checkpoint.
-func newAnchorSource(r *reader, cp trust.Checkpoint) (*anchorSource, error) {
+func newAnchorSource(r *reader, cp trust.Checkpoint, held *holding) (*anchorSource, error) {
 	tree, err := tiles.NewReader(tiles.FromFetch(r.Fetch), cp.Size, cp.Root)
 	if err != nil {
 		return nil, err
 	}
 	return &anchorSource{
-		tree: tree, blob: r.Blob, authorities: len(r.trust.Authorities()),
-		time: func(ctx context.Context, index uint64) (t wire.Time, err error) {
-			path := strings.TrimPrefix(strings.Replace(wire.PathTime, "{index}", strconv.FormatUint(index, 10), 1), "/")
-			b, err := r.Fetch(ctx, path)
+		tree: tree, blob: r.Blob, authorities: len(r.trust.Authorities()), held: held, most: evidence.MaxAnchors, wanted: map[uint64]*foundAnchor{},
+		time: func(ctx context.Context, index uint64) (wire.Time, error) {
+			t, err := r.Time(ctx, index)
 			var p *client.Problem
 			if errors.As(err, &p) && p.Status == http.StatusNotFound {
-				return t, nil // a server that has no such thing, or knows it not yet
+				return wire.Time{}, nil // a server that has no such thing, or knows it not yet
 			}
-			if err != nil {
-				return t, fmt.Errorf("asking when entry %d was logged: %w", index, err)
-			}
-			if err := json.Unmarshal(b, &t); err != nil {
-				return t, fmt.Errorf("asking when entry %d was logged: %w", index, err)
-			}
-			return t, nil
+			return t, err
 		},
 	}, nil
 }
@@ -71,67 +60,123 @@ type foundAnchor struct {
 	events []entry.Anchor
 }
 
-// addAnchors adds to a bundle the time stamps that bound the leaves from first to last, and those that renew these.
-func (s *anchorSource) addAnchors(ctx context.Context, b *evidence.Bundle, first, last uint64) error {
-	found := map[uint64]foundAnchor{}
-	below, err := s.time(ctx, first)
-	if err != nil {
+// find takes into a file's holding the time stamps that bound the leaves of each bracket, and those that renew these. Where there are
+// more than a file can have, those go first that bound all brackets together.
+func (s *anchorSource) find(ctx context.Context, brackets []bracket) ([]evidence.Anchor, error) {
+	if len(brackets) == 0 {
+		return nil, nil
+	}
+	all := brackets[0]
+	for _, b := range brackets {
+		all.first, all.last = min(all.first, b.first), max(all.last, b.last)
+	}
+	if err := s.bound(ctx, all); err != nil {
+		return nil, err
+	}
+	if err := s.sample(ctx, all.last); err != nil {
+		return nil, err
+	}
+	for _, b := range brackets {
+		if b == all || len(s.wanted) >= s.most {
+			continue
+		}
+		if err := s.bound(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.readWanted(ctx); err != nil {
+		return nil, err
+	}
+	var anchors []evidence.Anchor
+	for _, index := range slices.Sorted(maps.Keys(s.wanted)) {
+		f := s.wanted[index]
+		if f == nil || len(f.events) == 0 {
+			continue // the server named a leaf that is none
+		}
+		a, err := s.include(ctx, index, *f)
+		if err != nil {
+			return nil, fmt.Errorf("taking the time stamps at leaf %d: %w", index, err)
+		}
+		anchors = append(anchors, a)
+	}
+	return anchors, nil
+}
+
+// want notes an anchor that the checkpoint covers. No other can be proven.
+func (s *anchorSource) want(index uint64) {
+	if _, known := s.wanted[index]; !known && index < s.tree.Size() && len(s.wanted) < s.most {
+		s.wanted[index] = nil
+	}
+}
+
+// bound wants the last anchors below a bracket, the first that cover it, and those that renew these: whichever authority is found to
+// have been broken, and whenever, one of another stands between.
+func (s *anchorSource) bound(ctx context.Context, b bracket) error {
+	if err := s.below(ctx, b.first, 0); err != nil {
 		return err
 	}
-	if n := below.NotBefore; n != nil {
-		if err := s.round(ctx, found, n.AnchorIndex, func(index uint64, _ entry.Anchor) bool { return index < first }); err != nil {
+	at := b.last
+	for n := range 1 + renewals {
+		next, err := s.above(ctx, at, n == 0)
+		if err != nil || len(next) == 0 {
 			return err
 		}
+		at = slices.Min(next) // so that what stands beside it is renewed as well
 	}
-	if err := s.above(ctx, found, last); err != nil {
-		return err
-	}
-	for _, index := range slices.Sorted(maps.Keys(found)) {
-		if err := s.include(ctx, b, index, found[index]); err != nil {
-			return fmt.Errorf("taking the time stamps at leaf %d: %w", index, err)
-		}
-	}
-	slices.SortFunc(b.Leaves, func(x, y evidence.Leaf) int { return cmp.Compare(x.Index, y.Index) })
-	slices.SortFunc(b.Public, func(x, y evidence.Blob) int { return bytes.Compare(x.SHA256[:], y.SHA256[:]) })
 	return nil
 }
 
-// above finds the round that covers a leaf first, those that renew it, and some from there to the newest: whichever authority is
-// found to have been broken, and whenever, one of another stands between.
-func (s *anchorSource) above(ctx context.Context, found map[uint64]foundAnchor, last uint64) error {
-	at := last
-	for n := range 1 + renewals {
-		next, err := s.covering(ctx, at, n == 0)
-		if err != nil {
-			return err
-		}
-		if next <= at {
-			break
-		}
-		below := at
-		at = next
-		if err := s.round(ctx, found, at, func(_ uint64, a entry.Anchor) bool { return a.Size > below }); err != nil {
-			return err
-		}
-	}
+// sample wants some anchors from a leaf to the newest.
+func (s *anchorSource) sample(ctx context.Context, at uint64) error {
 	size := s.tree.Size()
 	if at >= size {
 		return nil
 	}
 	for n := uint64(1); n <= samples; n++ {
-		index := size - 1 - (size-1-at)/samples*(samples-n)
-		t, err := s.time(ctx, index)
-		if err != nil {
-			return err
-		}
-		if t.NotBefore == nil || t.NotBefore.AnchorIndex <= at {
-			continue
-		}
-		if err := s.round(ctx, found, t.NotBefore.AnchorIndex, func(uint64, entry.Anchor) bool { return true }); err != nil {
+		if err := s.below(ctx, size-1-(size-1-at)/samples*(samples-n), at+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// below wants the last anchor of every authority below a leaf and not below another.
+func (s *anchorSource) below(ctx context.Context, index, least uint64) error {
+	t, err := s.time(ctx, index)
+	if err != nil {
+		return err
+	}
+	for _, a := range t.Authorities {
+		if n := a.NotBefore; n != nil && n.AnchorIndex >= least && n.AnchorIndex < index {
+			s.want(n.AnchorIndex)
+		}
+	}
+	if n := t.NotBefore; len(t.Authorities) == 0 && n != nil && n.AnchorIndex >= least {
+		_, err = s.round(ctx, n.AnchorIndex, func(at uint64, _ entry.Anchor) bool { return at < index && at >= least })
+	}
+	return err
+}
+
+// above wants the first anchor of every authority that covers a leaf, and returns their leaves.
+func (s *anchorSource) above(ctx context.Context, leaf uint64, search bool) (found []uint64, err error) {
+	t, err := s.time(ctx, leaf)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range t.Authorities {
+		if n := a.NotAfter; n != nil && n.AnchorIndex > leaf && n.AnchorIndex < s.tree.Size() {
+			s.want(n.AnchorIndex)
+			found = append(found, n.AnchorIndex)
+		}
+	}
+	if len(t.Authorities) > 0 {
+		return found, nil
+	}
+	next, err := s.covering(ctx, leaf, search)
+	if err != nil || next <= leaf {
+		return nil, err
+	}
+	return s.round(ctx, next, func(_ uint64, a entry.Anchor) bool { return a.Size > leaf })
 }
 
 // covering is the index of an anchor that covers a leaf, by the server's word; 0 if there is none. A server that wants to see several
@@ -179,18 +224,18 @@ func (s *anchorSource) covering(ctx context.Context, leaf uint64, search bool) (
 
 // round finds an anchor and, of every other authority, the nearest that may be kept: they are asked at the same time, and answer
 // within seconds of each other.
-func (s *anchorSource) round(ctx context.Context, found map[uint64]foundAnchor, index uint64, keep func(uint64, entry.Anchor) bool) error {
+func (s *anchorSource) round(ctx context.Context, index uint64, keep func(uint64, entry.Anchor) bool) ([]uint64, error) {
 	size := s.tree.Size()
-	if _, known := found[index]; known || index >= size {
-		return nil // one that the checkpoint does not cover can't be proven
+	if index >= size {
+		return nil, nil
 	}
-	near := map[uint64]foundAnchor{}
+	near := map[uint64]*foundAnchor{}
 	nearest := map[entry.ID]uint64{}
 	from, to := index, index
 	for reach := uint64(32); reach <= roundReach && len(nearest) < max(1, s.authorities); reach *= 4 {
 		low, high := index-min(index, reach), min(size, index+reach+1)
 		if err := errors.Join(s.scan(ctx, near, low, from), s.scan(ctx, near, to, high)); err != nil {
-			return err
+			return nil, err
 		}
 		from, to = low, high
 		for _, i := range slices.Sorted(maps.Keys(near)) {
@@ -201,33 +246,24 @@ func (s *anchorSource) round(ctx context.Context, found map[uint64]foundAnchor, 
 			}
 		}
 	}
-	for _, i := range nearest {
-		found[i] = near[i]
+	found := slices.Compact(slices.Sorted(maps.Values(nearest)))
+	for _, i := range found {
+		if s.want(i); len(s.wanted) <= s.most {
+			s.wanted[i] = near[i]
+		}
 	}
-	return nil
+	return found, nil
 }
 
 func distance(a, b uint64) uint64 { return max(a, b) - min(a, b) }
 
 // scan notes the leaves with anchors in [from, to).
-func (s *anchorSource) scan(ctx context.Context, found map[uint64]foundAnchor, from, to uint64) error {
+func (s *anchorSource) scan(ctx context.Context, found map[uint64]*foundAnchor, from, to uint64) error {
 	if from >= to {
 		return nil
 	}
 	err := s.tree.Leaves(ctx, from, to, func(index uint64, leaf []byte) error {
-		e, err := entry.Parse(leaf)
-		if err != nil || e.Track != entry.SystemTrack {
-			return nil //nolint:nilerr // what else stands in the log is not looked for here
-		}
-		var f foundAnchor
-		for _, ev := range e.Events {
-			var a entry.Anchor
-			if ev.Type == entry.TypeAnchor && ev.Decode(&a) == nil {
-				f.events = append(f.events, a)
-			}
-		}
-		if len(f.events) > 0 {
-			f.leaf = bytes.Clone(leaf)
+		if f := anchorIn(leaf); f != nil {
 			found[index] = f
 		}
 		return nil
@@ -238,33 +274,64 @@ func (s *anchorSource) scan(ctx context.Context, found map[uint64]foundAnchor, f
 	return nil
 }
 
-// include puts an anchor into the bundle, with all that it names and the log still has.
-func (s *anchorSource) include(ctx context.Context, b *evidence.Bundle, index uint64, f foundAnchor) error {
-	stamped, err := s.blob(ctx, index, f.events[0].Checkpoint)
-	if err != nil {
-		return fmt.Errorf("reading the checkpoint that was stamped: %w", err)
+// anchorIn reads a leaf, or returns nil if no anchor is in it.
+func anchorIn(leaf []byte) *foundAnchor {
+	e, err := entry.Parse(leaf)
+	if err != nil || e.Track != entry.SystemTrack {
+		return nil // what else stands in the log is not looked for here
 	}
-	size, err := sizeOf(stamped)
-	if err != nil {
-		return err
-	}
-	a := evidence.Anchor{Index: index, Note: stamped}
-	if size < s.tree.Size() {
-		if _, a.Consistency, err = s.tree.Consistency(ctx, size); err != nil {
-			return fmt.Errorf("proving that the log extends its checkpoint of size %d: %w", size, err)
+	f := &foundAnchor{leaf: bytes.Clone(leaf)}
+	for _, ev := range e.Events {
+		var a entry.Anchor
+		if ev.Type == entry.TypeAnchor && ev.Decode(&a) == nil {
+			f.events = append(f.events, a)
 		}
 	}
-	b.Anchors = append(b.Anchors, a)
-	if !slices.ContainsFunc(b.Leaves, func(l evidence.Leaf) bool { return l.Index == index }) {
-		_, path, err := s.tree.Inclusion(ctx, index)
-		if err != nil {
+	if len(f.events) == 0 {
+		return nil
+	}
+	return f
+}
+
+// readWanted reads the leaves that were not read yet. Those in one entry bundle are read together: each read stands in the log.
+func (s *anchorSource) readWanted(ctx context.Context) error {
+	var missing []uint64
+	for index, f := range s.wanted {
+		if f == nil {
+			missing = append(missing, index)
+		}
+	}
+	slices.Sort(missing)
+	for len(missing) > 0 {
+		n := 1
+		for n < len(missing) && missing[n]/tiles.Width == missing[0]/tiles.Width {
+			n++
+		}
+		near := map[uint64]*foundAnchor{}
+		if err := s.scan(ctx, near, missing[0], missing[n-1]+1); err != nil {
 			return err
 		}
-		b.Leaves = append(b.Leaves, evidence.Leaf{Index: index, Bytes: f.leaf, Proof: path})
+		for _, index := range missing[:n] {
+			s.wanted[index] = near[index]
+		}
+		missing = missing[n:]
+	}
+	return nil
+}
+
+// include takes in an anchor, with all that it names and the log still has.
+func (s *anchorSource) include(ctx context.Context, index uint64, f foundAnchor) (evidence.Anchor, error) {
+	a := evidence.Anchor{Index: index}
+	var err error
+	if a.Note, err = s.blob(ctx, index, f.events[0].Checkpoint); err != nil {
+		return a, fmt.Errorf("reading the checkpoint that was stamped: %w", err)
+	}
+	if err := s.held.add(index, f.leaf, false); err != nil {
+		return a, err
 	}
 	for _, e := range f.events {
 		for _, p := range publicBlobs(e) {
-			if slices.ContainsFunc(b.Public, func(x evidence.Blob) bool { return x.SHA256 == p.SHA256 }) {
+			if _, have := s.held.public[p.SHA256]; have {
 				continue // of every round's certificates
 			}
 			content, err := s.blob(ctx, index, p.SHA256)
@@ -273,12 +340,14 @@ func (s *anchorSource) include(ctx context.Context, b *evidence.Bundle, index ui
 				continue // the log has it no more, which verify says
 			}
 			if err != nil {
-				return fmt.Errorf("reading %s: %w", p.Kind, err)
+				return a, fmt.Errorf("reading %s: %w", p.Kind, err)
 			}
-			b.Public = append(b.Public, evidence.BlobOf(content))
+			if err := s.held.publish(p.SHA256, content); err != nil {
+				return a, err
+			}
 		}
 	}
-	return nil
+	return a, nil
 }
 
 // publicBlobs are the public bytes of an anchor that have no other place in a bundle.
@@ -288,15 +357,4 @@ func publicBlobs(a entry.Anchor) []entry.PublicBlob {
 		all = append(all, *a.TokenBlob)
 	}
 	return all
-}
-
-// sizeOf is that of a checkpoint, whoever signed it.
-func sizeOf(b []byte) (uint64, error) {
-	_, err := note.Open(b, note.VerifierList())
-	var unverified *note.UnverifiedNoteError
-	if !errors.As(err, &unverified) {
-		return 0, fmt.Errorf("what was stamped is no signed note: %w", err)
-	}
-	c, err := checkpoint.Parse(unverified.Note.Text)
-	return c.Size, err
 }

@@ -95,6 +95,9 @@ func TestScripts(t *testing.T) {
 				e.Setenv("INGEST", c.Ingest)
 				e.Setenv("AUDIT", c.Audit)
 				e.Setenv("AUTH", "Authorization: Bearer "+token)
+				e.Setenv("ESC", "\x1b")
+				e.Setenv("RLO", "\u202e")
+				e.Setenv("NL", "\n")
 				return nil
 			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){

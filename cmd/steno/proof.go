@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -18,12 +19,15 @@ import (
 )
 
 func newProof() *cobra.Command {
-	var verify, trustFile string
+	var verify, trustFile, bundle string
 	cmd := &cobra.Command{
-		Use: "proof INDEX | proof --verify PROOF --trust FILE LEAF", Short: "Write, or verify, the proof (c2sp.org/tlog-proof) that a leaf stands in the log",
+		Use: "proof INDEX | proof --bundle FILE INDEX | proof --verify PROOF --trust FILE LEAF", Short: "Write, or verify, the proof (c2sp.org/tlog-proof) that a leaf stands in the log",
 		Args: exactly(1, "the index of one leaf is needed, or with --verify the file of one"),
 		Long: `Write the proof that a leaf stands in the log, under the log's latest checkpoint, which was checked against the trust
 file. It is made from hash tiles alone: the leaf itself is not read.
+
+With --bundle, write the proof of a leaf that stands in a file of evidence, under the checkpoint in it, from that file alone. Neither
+is judged: that is what verify is for.
 
 With --verify, verify such a proof of the leaf in a file, offline, by a trust file. What the leaf says is not looked at.
 
@@ -33,13 +37,20 @@ the quorum of witnesses that the trust file demands`,
 	dir := dirFlag(cmd)
 	cmd.Flags().StringVar(&verify, "verify", "", "file of a proof")
 	cmd.Flags().StringVar(&trustFile, "trust", "", "with --verify: the trust file, which you got from somebody you trust")
+	cmd.Flags().StringVar(&bundle, "bundle", "", "file of evidence")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if bundle != "" && verify+trustFile != "" {
+			return usage("--bundle writes a proof, and goes with neither --verify nor --trust")
+		}
 		if verify != "" {
 			return verifyProof(verify, trustFile, args[0], cmd.OutOrStdout())
 		}
 		index, err := strconv.ParseUint(args[0], 10, 63)
 		if err != nil {
 			return usage("%q is no index", args[0])
+		}
+		if bundle != "" {
+			return proofFrom(bundle, index, cmd.OutOrStdout())
 		}
 		r, err := newReader(dirOr(*dir))
 		if err != nil {
@@ -57,6 +68,29 @@ the quorum of witnesses that the trust file demands`,
 		return err
 	}
 	return cmd
+}
+
+// proofFrom writes the proof of a leaf that stands in a file of evidence.
+func proofFrom(file string, index uint64, w io.Writer) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return &exitError{code: evidence.ExitUnusable, err: err}
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return &exitError{code: evidence.ExitUnusable, err: err}
+	}
+	b, err := evidence.Read(f, info.Size())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", file, err)
+	}
+	p, err := b.Proof(index)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	_, err = w.Write(p.Marshal())
+	return err
 }
 
 // verifyProof tells whether a proof leads from a leaf to a checkpoint that counts.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"text/tabwriter"
 	"time"
 
@@ -24,7 +23,6 @@ func newSession() *cobra.Command {
 type reader struct {
 	*client.Reader
 	trust *trust.Trust
-	cache *blobCache
 }
 
 // newReader keeps the latest checkpoint that was verified, so that a log that shows another history later is caught.
@@ -45,12 +43,11 @@ func newReader(dir string) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := &blobCache{next: http.DefaultTransport}
-	r, err := client.NewReader(client.ReaderConfig{URL: url, Token: token, Trust: t, Dir: c.path("auditor/reader"), Transport: cache})
+	r, err := client.NewReader(client.ReaderConfig{URL: url, Token: token, Trust: t, Dir: c.path("auditor/reader")})
 	if err != nil {
 		return nil, err
 	}
-	return &reader{r, t, cache}, nil
+	return &reader{r, t}, nil
 }
 
 // newTileReader reads a whole log, to which it brings nothing but a trust file.

@@ -56,15 +56,9 @@ func readStory(ctx context.Context, dir, id, identity string, pending bool) (sto
 	if err != nil {
 		return story{}, err
 	}
-	rec, cp, err := readSession(ctx, r, id, pending)
+	rec, err := readSession(ctx, r, id, pending)
 	if err != nil {
 		return story{}, err
-	}
-	if cp.Size != rec.Checkpoint.Size { // the record was checked under a smaller one
-		if _, err := provenLeaves(ctx, r, rec, cp); err != nil {
-			return story{}, err
-		}
-		rec.Checkpoint = cp
 	}
 	s := story{Proven: evidence.CheckpointInfoOf(r.trust, rec.Checkpoint)}
 	if s.Session, err = judge(r.trust, rec); err != nil {
@@ -76,14 +70,15 @@ func readStory(ctx context.Context, dir, id, identity string, pending bool) (sto
 	if identity == "" {
 		return s, nil
 	}
-	o, err := unlock(ctx, r, rec, identity)
+	o, err := unlock(ctx, r, rec.Summary, identity)
 	if err != nil {
 		return story{}, err
 	}
-	blobs, err := fetchBlobs(ctx, r, rec)
+	blobs, err := fetchBlobs(ctx, r, rec.Summary)
 	if err != nil {
 		return story{}, err
 	}
+	o.Blob = blobs.blob
 	for i := range s.Steps {
 		for j := range s.Steps[i].Payloads {
 			s.Steps[i].Payloads[j].open(ctx, o)
@@ -117,7 +112,7 @@ func judge(t *trust.Trust, rec *client.SessionRecord) (evidence.SessionReport, e
 			}
 		}
 	}
-	report, findings := s.Judge(t)
+	report, findings := s.Judge()
 	for _, f := range findings {
 		if f.Outcome == evidence.Failed {
 			return report, fmt.Errorf("session %s is not to be believed: %s", rec.Session, f)
@@ -137,12 +132,12 @@ func (p *sealedPayload) open(ctx context.Context, o *client.Opener) {
 }
 
 // unlock opens a session's keys.
-func unlock(ctx context.Context, r *reader, rec *client.SessionRecord, identity string) (*client.Opener, error) {
+func unlock(ctx context.Context, r *reader, of *client.SessionSummary, identity string) (*client.Opener, error) {
 	ids, err := readIdentities(identity)
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.Unlock(ctx, rec, ids...)
+	o, err := r.UnlockSession(ctx, of, ids...)
 	if err != nil {
 		return nil, hint(fmt.Errorf("opening what is sealed: %w", err), "is %s the identity that the session was sealed to?", identity)
 	}
