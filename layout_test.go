@@ -66,6 +66,7 @@ func TestImportRules(t *testing.T) {
 		"payload":    {"entry"},
 		"recorder":   {"entry", "payload"},
 		"evidence":   {"checkpoint", "entry", "trust", "payload", "timestamp"},
+		"report":     {"entry", "evidence", "payload", "trust"},
 		"witness":    {"checkpoint", "trust"},
 		"log":        {"storage", "log/tiles", "checkpoint"},
 		"log/tiles":  {},
