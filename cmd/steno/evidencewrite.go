@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stenolog/steno/api/wire"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/internal/durable"
 	"github.com/stenolog/steno/internal/safe"
+	"github.com/stenolog/steno/report"
 )
 
 // bundle puts together what the file is made of, but for what says how it was verified. also are the leaves with the events that
@@ -51,7 +54,7 @@ func (x *export) bundle(ctx context.Context, c *evidence.Custody, also []uint64)
 
 // finish says in the bundle what it waits for, adds the report, and writes the file. It gets its name when it is whole and was
 // verified, and never that of another.
-func (x *export) finish(b *evidence.Bundle, _ *evidence.Custody) (evidence.Report, error) {
+func (x *export) finish(b *evidence.Bundle, c *evidence.Custody) (evidence.Report, error) {
 	judged := evidence.Verify(b, x.r.trust, evidence.Options{})
 	for _, check := range judged.Checks {
 		if check.Outcome == evidence.Unmet && (check.ID == evidence.CheckTime || check.ID == evidence.CheckWitnesses && x.pending) {
@@ -65,6 +68,12 @@ func (x *export) finish(b *evidence.Bundle, _ *evidence.Custody) (evidence.Repor
 	if err := sound(judged); err != nil {
 		return judged, err
 	}
+	var page bytes.Buffer
+	made := fmt.Sprintf("steno %s on %s", version(), x.custody.Made.Format(time.RFC3339))
+	if err := report.HTML(&page, report.Case{Report: judged, Custody: c, Bundle: b, Trust: x.r.trust, Made: made}); err != nil {
+		return judged, err
+	}
+	b.Report = page.Bytes()
 	return x.write(b)
 }
 
