@@ -15,13 +15,18 @@ export function bytesOf(s) {
   return b;
 }
 
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const beyondASCII = /[^\x00-\x7f]/;
+
 /** utf8 decodes a binary string; what is not UTF-8 becomes U+FFFD. */
-export const utf8 = (s) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytesOf(s));
+export const utf8 = (s) => (beyondASCII.test(s) ? decoder.decode(bytesOf(s)) : s);
 
 /** isUTF8 tells whether a binary string is valid UTF-8. */
 export function isUTF8(s) {
+  if (!beyondASCII.test(s)) return true;
   try {
-    new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytesOf(s));
+    strict.decode(bytesOf(s));
     return true;
   } catch {
     return false;
@@ -39,18 +44,22 @@ export function paddedBase64(s) {
   return s.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(s) ? null : atob(s);
 }
 
+const hex = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
+
 /** hexOf writes a binary string in hexadecimal. */
 export function hexOf(s) {
   let out = '';
-  for (let i = 0; i < s.length; i++) out += s.charCodeAt(i).toString(16).padStart(2, '0');
+  for (let i = 0; i < s.length; i++) out += hex[s.charCodeAt(i)];
   return out;
 }
 
+/** base64Of writes hexadecimal digits in base64. */
+export const base64Of = (digits) => btoa(digits.replace(/../g, (x) => String.fromCharCode(parseInt(x, 16))));
+
 /** uint64 reads 8 bytes, big endian. */
 export function uint64(s) {
-  let n = 0n;
-  for (let i = 0; i < 8; i++) n = n * 256n + BigInt(s.charCodeAt(i));
-  return n;
+  const half = (i) => s.charCodeAt(i) * 2 ** 24 + ((s.charCodeAt(i + 1) << 16) | (s.charCodeAt(i + 2) << 8) | s.charCodeAt(i + 3));
+  return (BigInt(half(0)) << 32n) | BigInt(half(4));
 }
 
 /** cut splits at the first separator; the last of the three tells whether there was one. */

@@ -1,6 +1,6 @@
 // Enrolments (docs/spec/entry.md): whose the key of a track is, by the word of a pinned enroller.
 
-import { binary, hexOf, isUTF8 } from './bytes.mjs';
+import { binary, isUTF8 } from './bytes.mjs';
 import { idPattern, isTime, originPattern, parseSignatureLine } from './entry.mjs';
 import { Refusal, plainKey, verifyPlain } from './keys.mjs';
 
@@ -27,7 +27,7 @@ export async function openEnrolment(note, enrollers) {
   } catch (err) {
     throw bad(err.message);
   }
-  const key = enrollers.find((k) => k.name === sig.name && k.id === hexOf(sig.keyID));
+  const key = enrollers.find((k) => k.name === sig.name && k.id === sig.id);
   if (key === undefined) throw mismatch('strange-enroller', 'enrolment is signed by no known enroller');
   if (!(await verifyPlain(key, text, sig))) throw mismatch('strange-enroller', "the enroller's signature does not verify");
   return { ...e, enroller: key };
@@ -73,4 +73,6 @@ export function timeOf(us) {
 }
 
 /** noteIn is a text member of an event, which JSON.parse has read, as a binary string. */
-export const noteIn = (text) => binary(new TextEncoder().encode(text));
+export const noteIn = (text) => (/[^\x00-\x7f]/.test(text) ? binary(encoder.encode(text)) : text);
+
+const encoder = new TextEncoder();

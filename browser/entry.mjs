@@ -4,7 +4,7 @@
 //
 // Bytes are handled as binary strings, so that offsets and prefixes mean what they mean in the entry.
 
-import { binary, bytesOf, canonicalBase64, isUTF8, utf8 } from './bytes.mjs';
+import { binary, canonicalBase64, hexOf, isUTF8, uint64, utf8 } from './bytes.mjs';
 
 export const limits = { text: 8192, leaf: 9216, events: 128, origin: 128, textMember: 4096 };
 export const originPattern = /^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$/;
@@ -33,7 +33,9 @@ export const fail = (code, offset, detail) => {
 export function grammar(schema) {
   const events = new Map();
   for (const s of schema.oneOf) events.set(s.properties.event.const, s);
-  return { events, defs: schema.$defs };
+  const names = new Map([...schema.oneOf, ...Object.values(schema.$defs)].map((s) => [s, new Set(Object.keys(s.properties ?? {}))]));
+  const patterns = new Map(['id', 'uuid'].map((kind) => [kind, new RegExp(schema.$defs[kind].pattern)]));
+  return { events, names, patterns, defs: schema.$defs };
 }
 
 /** parse reads a leaf (signatures = 2) or a submission (signatures = 1) from a Uint8Array. It verifies no signature. */
@@ -46,6 +48,7 @@ export function parse(bytes, g, signatures = 2) {
   const text = b.slice(0, end + 1);
   if (text.length > limits.text) fail('oversize', limits.text, `text of ${text.length} bytes`);
   const entry = readHeader(text);
+  entry.bytes = bytes.subarray(0, text.length);
   readEvents(entry, text, g);
   readSignatures(entry, b, end + 2, signatures);
   return entry;
@@ -195,10 +198,10 @@ class Scanner {
     const n = this.b.indexOf('"', this.i);
     if (n < 0) this.fail('syntax', 'name does not end');
     const name = this.b.slice(this.i, n);
-    const known = Object.keys(def.properties).filter((k) => !top || (k !== 'event' && k !== 'time'));
-    if (!known.includes(name)) {
+    const known = (k) => this.g.names.get(def).has(k) && !(top && (k === 'event' || k === 'time'));
+    if (!known(name)) {
       const folded = fold(utf8(name));
-      if (known.some((k) => fold(k) === folded)) this.fail('case-variant-member', 'name differs in case only');
+      if ([...this.g.names.get(def)].some((k) => known(k) && fold(k) === folded)) this.fail('case-variant-member', 'name differs in case only');
       this.fail('unknown-member', 'unknown member');
     }
     this.path.push(name);
@@ -257,7 +260,7 @@ class Scanner {
     if (kind === 'hash' && !isHash(v)) this.fail('base64', 'not 32 bytes in canonical base64');
     if (kind === 'time' && !isTime(v)) this.fail('bad-value', 'time');
     if (s.enum !== undefined && !s.enum.includes(v)) this.fail('bad-value', 'not of the vocabulary');
-    if ((kind === 'id' || kind === 'uuid') && !new RegExp(this.g.defs[kind].pattern).test(v)) this.fail('bad-value', kind);
+    if ((kind === 'id' || kind === 'uuid') && !this.g.patterns.get(kind).test(v)) this.fail('bad-value', kind);
   }
 
   plainString() {
@@ -342,7 +345,7 @@ function readSignatures(entry, b, at, want) {
     const sig = parseSignatureLine(b.slice(at, n), i === 1 ? 72 : 64, at);
     if ((sig.name === `${entry.origin}/received`) !== (i === 1)) fail('bad-signature-line', at, 'not in this place');
     if (i === 1) {
-      sig.time = bytesOf(sig.sig.slice(0, 8)).reduce((t, c) => t * 256n + BigInt(c), 0n);
+      sig.time = uint64(sig.sig);
       if (sig.time > lastMicrosecond) fail('bad-signature-line', at, 'time of receipt');
     }
     entry[i === 0 ? 'recorder' : 'received'] = sig;
@@ -362,5 +365,5 @@ export function parseSignatureLine(line, size, at) {
   const raw = canonicalBase64(line.slice(cut + 1));
   if (raw === null) fail('base64', at, 'signature');
   if (raw.length !== 4 + size) fail('bad-signature-line', at, 'length');
-  return { name, keyID: raw.slice(0, 4), sig: raw.slice(4) };
+  return { name, id: hexOf(raw.slice(0, 4)), sig: raw.slice(4) };
 }

@@ -82,7 +82,7 @@ function pointed(k, point) {
 // WebCrypto works on several signatures at once, and a chain asks for one after the other: so they are begun ahead.
 const begun = new WeakMap();
 
-/** verifyPlain tells whether a signature line is by a key, over a text. */
+/** verifyPlain tells whether a signature line is by a key, over a text, a binary string or a Uint8Array. */
 export function verifyPlain(key, text, line) {
   const b = begun.get(line);
   if (b !== undefined && b.point === key.point && b.text === text) return b.right;
@@ -91,9 +91,13 @@ export function verifyPlain(key, text, line) {
   return right;
 }
 
-/** verifyReceipt tells so of a receipt. */
+/** verifyReceipt tells so of a receipt, over a Uint8Array. */
 export function verifyReceipt(key, text, line) {
-  return ed25519(key.point, `steno/received/v1\ntime ${line.time}\n${text}`, line.sig.slice(8));
+  const head = `steno/received/v1\ntime ${line.time}\n`;
+  const message = new Uint8Array(head.length + text.length);
+  for (let i = 0; i < head.length; i++) message[i] = head.charCodeAt(i);
+  message.set(text, head.length);
+  return ed25519(key.point, message, line.sig.slice(8));
 }
 
 /** parseSize reads a number of leaves, or gives null. */

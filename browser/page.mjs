@@ -11,6 +11,9 @@ import { badgeOf, badges, checkText, gapText, headline, meaning, placeText, runs
 
 const maxFile = 1 << 30; // bytes: all of it is held in memory
 const rowsAtOnce = 2000; // of all sessions, before somebody asks for more
+// A table is laid out as a whole: one of a thousand rows takes longer than it takes to verify them. So rows stand in tables of a
+// few, and the style leaves those that are out of sight until somebody gets there.
+const rowsInTable = 50;
 const maxShown = 64 << 10; // bytes of a payload, before somebody asks for all
 const maxNodes = 100_000; // of which payloads are made up, before somebody asks: a byte that can't be seen is one or two
 
@@ -26,10 +29,13 @@ function el(name, attributes, ...children) {
   return e;
 }
 
+const plain = /^[ -~]*$/; // characters that are what they look like, as most are: there is nothing to make visible
+
 function append(e, children) {
   for (const c of children.flat(3)) {
     if (c === null || c === undefined || c === false) continue;
     if (c instanceof Node) e.append(c);
+    else if (typeof c === 'string' && plain.test(c)) e.append(c);
     else for (const p of pieces(typeof c === 'object' && c.raw !== undefined ? c.raw : noteIn(String(c)))) e.append(p); // there can be too many for one call
   }
 }
@@ -72,6 +78,7 @@ function showZone() {
     });
   }
   for (const t of document.querySelectorAll('time')) {
+    if (format === null && t.lastChild.firstChild === null) continue;
     const d = new Date(cut(t.getAttribute('datetime'), '.')[0].replace(/Z?$/, 'Z'));
     t.lastChild.textContent = format === null ? '' : `(${format.format(d).replace('GMT', 'UTC')})`;
   }
@@ -250,12 +257,13 @@ function tracksOf(s) {
 /** timelineOf shows the first rows of a session now, and the others when somebody asks. */
 function timelineOf(s, rows, now) {
   const lanes = [...new Set([...s.tracks.map((t) => t.track), ...rows.map((x) => x.track).sort()])];
-  const body = el('tbody');
+  const tables = el('div');
   const more = el('p.more');
   let shown = 0;
   const grow = (n) => {
-    body.append(...rows.slice(shown, shown + n).map((x) => rowOf(x.row(), lanes)));
-    shown += n;
+    const end = Math.min(shown + n, rows.length);
+    for (; shown < end; shown += rowsInTable) tables.append(tableOf(rows.slice(shown, Math.min(shown + rowsInTable, end)), lanes));
+    shown = end;
     more.replaceChildren();
     if (shown >= rows.length) return;
     const next = Math.min(rowsAtOnce, rows.length - shown);
@@ -268,8 +276,14 @@ function timelineOf(s, rows, now) {
     append(more, [`${rows.length - shown} more events were judged, and are not shown here. `, button]);
   };
   grow(now);
-  return [el('h3', null, 'Timeline'), el('table.timeline', null,
-    el('thead', null, el('tr', null, el('th', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'))), body), more];
+  return [el('h3', null, 'Timeline'), tables, more];
+}
+
+function tableOf(rows, lanes) {
+  const head = el('tr', null, el('th.when', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'));
+  const table = el('div.rows', null, el('table.timeline', null, el('thead', null, head), el('tbody', null, rows.map((x) => rowOf(x.row(), lanes)))));
+  table.style.containIntrinsicBlockSize = `auto ${rows.length * 6}rem`; // a guess, until it is laid out
+  return table;
 }
 
 function rowOf(x, lanes) {

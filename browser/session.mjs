@@ -1,7 +1,7 @@
 // A Session judges the entries of one session: see package evidence, whose verdicts these are, in the same words. It is given
 // entries in any order, then what the log itself said, and then judges.
 
-import { compare } from './bytes.mjs';
+import { compare, utf8 } from './bytes.mjs';
 import { openCheckpoint } from './checkpoint.mjs';
 import { checkCovers, noteIn, openEnrolment, timeOf } from './enrolment.mjs';
 import { Refusal, verifyPlain } from './keys.mjs';
@@ -58,7 +58,7 @@ export const mentions = (ev) => (['admitted', 'verdict', 'alert'].includes(ev.ty
 
 /** valueOf is an event's members. What JSON.parse could be lenient about, the strict reader has refused. */
 export function valueOf(ev) {
-  ev.value ??= JSON.parse(new TextDecoder().decode(Uint8Array.from(ev.raw, (c) => c.charCodeAt(0))));
+  ev.value ??= JSON.parse(utf8(ev.raw));
   return ev.value;
 }
 
@@ -456,13 +456,12 @@ export const zeroHash = btoa('\0'.repeat(32));
 /** verifyRecorder refuses an entry that a key has not signed. */
 export async function verifyRecorder(key, e) {
   if (!names(key, e.recorder)) throw refuse('other-recorder', "signed by another key than the track's recorder");
-  if (!(await verifyPlain(key, e.text, e.recorder))) throw refuse('bad-signature', "the recorder's signature does not verify");
+  if (!(await verifyPlain(key, e.bytes, e.recorder))) throw refuse('bad-signature', "the recorder's signature does not verify");
 }
 
 /** names tells whether a signature line names a key. */
 export function names(key, line) {
-  const id = Array.from(line.keyID, (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join('');
-  return key.name === line.name && key.id === id;
+  return key.name === line.name && key.id === line.id;
 }
 
 /** checkNext refuses what is not a track's next entry, but for number: that is so. */

@@ -3,7 +3,7 @@
 
 import { Anchors } from './anchors.mjs';
 import { FormatError } from './archive.mjs';
-import { binary, cut, hexOf, utf8 } from './bytes.mjs';
+import { base64Of, binary, cut, hexOf, utf8 } from './bytes.mjs';
 import { blobName, readBundle } from './bundle.mjs';
 import { infoOf, openCheckpoint } from './checkpoint.mjs';
 import { sha256 } from './crypt.mjs';
@@ -138,8 +138,8 @@ class Verification {
     }
     const e = out.entry;
     const key = this.trust.received.find((k) => names(k, e.received));
-    const [received] = await Promise.all([key && verifyReceipt(key, e.text, e.received), this.ahead(e)]);
-    out.hash = btoa(digest(e.text));
+    const [received] = await Promise.all([key && verifyReceipt(key, e.bytes, e.received), this.ahead(e)]);
+    out.hash = btoa(digest(e.bytes));
     return Object.assign(out, { received: received === true ? key : null, stranger: key === undefined });
   }
 
@@ -151,7 +151,7 @@ class Verification {
       this.openings.set(name, plainKey(vkey ?? '').catch(() => null));
     }
     const key = await (e.track === 'log' ? this.trust.system.find((k) => names(k, e.recorder)) : this.openings.get(name));
-    if (key) await verifyPlain(key, e.text, e.recorder);
+    if (key) await verifyPlain(key, e.bytes, e.recorder);
   }
 
   /** leaf judges what can be judged of a leaf by itself, and hands the entry to its session. */
@@ -282,7 +282,7 @@ class Verification {
     for (const b of this.bundle.blobs) {
       const raw = await sha256(b.bytes);
       const where = { file: b.name };
-      const known = named.get(btoa(b.hex.replace(/../g, (x) => String.fromCharCode(parseInt(x, 16)))));
+      const known = named.get(base64Of(b.hex));
       if (known === undefined) this.find('blobs', 'failed', where, 'no entry here names these bytes');
       else if (b.bytes.length !== known.size || blobName(raw) !== b.name) this.find('blobs', 'failed', where, 'not the bytes that the entry names');
       else {

@@ -1,5 +1,6 @@
 // What a verification says, in the words and badges that people see. Nothing here touches a page.
 
+import { base64Of } from './bytes.mjs';
 import { timeOf } from './enrolment.mjs';
 import { payloadAt } from './disclosure.mjs';
 import { mentions, valueOf } from './session.mjs';
@@ -136,7 +137,7 @@ function leafBadge(l, finding, base) {
 /** badBlobs are the hashes of blobs that are not what the entries name. */
 function badBlobs(v) {
   const names = v.findings.filter((f) => f.check === 'blobs' && f.where.file !== undefined).map((f) => f.where.file.slice('blob/'.length));
-  return new Set(names.map((hex) => btoa(hex.replace(/../g, (x) => String.fromCharCode(parseInt(x, 16))))));
+  return new Set(names.map(base64Of));
 }
 
 const isPayload = (x) => typeof x === 'object' && x !== null && (x.parts !== undefined || (x.commitment !== undefined && x.blobs !== undefined));
