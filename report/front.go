@@ -100,7 +100,7 @@ func (f *front) custody(c *Case) {
 		}
 	}
 	f.Custody = append(f.Custody, fact{"Made", r.Made.UTC().Format(time.DateTime) + " UTC, by the exporter's clock"},
-		fact{"Entries of its sessions", fmt.Sprint(r.Entries)}, fact{"In the log", recordedWords(c.Report.Custody)})
+		fact{"Entries of the sessions", fmt.Sprint(r.Entries)}, fact{"In the log", recordedWords(c.Report.Custody)})
 	f.Disclosed = "nothing"
 	if len(r.Disclosed) > 0 {
 		f.Disclosed = classList(r.Disclosed)

@@ -137,7 +137,7 @@ func styleOf(c *Case) (css template.CSS, policy string) {
 	text := style + fmt.Sprintf("@page {\n  @top-left { content: \"%s\"; }\n  @bottom-left { content: \"%s\"; }\n}\n", mark, inMargin(c.Bundle.Origin))
 	hash := sha256.Sum256([]byte(text))
 	// The text is ours but for ids, whose every character inMargin has judged.
-	return template.CSS(text), "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'"
+	return template.CSS(text), "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'"
 }
 
 // inMargin is an id or origin as a string of CSS can hold it, and short enough for a margin.

@@ -119,7 +119,7 @@ func TestPageHasNoScriptAndNothingFromElsewhere(t *testing.T) {
 			t.Errorf("the page has %q", word)
 		}
 	}
-	if !strings.Contains(p, `content="default-src &#39;none&#39;; style-src &#39;sha256-`) {
+	if !strings.Contains(p, `content="default-src &#39;none&#39;; base-uri &#39;none&#39;; form-action &#39;none&#39;; style-src &#39;sha256-`) {
 		t.Error("the page has no policy")
 	}
 }

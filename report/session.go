@@ -219,7 +219,7 @@ func timeFacts(r *evidence.SessionReport) (facts []fact) {
 		if b == nil {
 			return ""
 		}
-		return fmt.Sprintf("%s (log of %d entries)", utc(b.Time), b.Size)
+		return fmt.Sprintf("%s (log of size %d)", utc(b.Time), b.Size)
 	}
 	if w := r.Time.Witnessed; w != nil {
 		between("By a quorum of witnesses", seen(w.NotBefore), seen(w.NotAfter))
