@@ -137,7 +137,7 @@ func payloadAt(ev entry.Event, path string) (*entry.Payload, error) {
 
 // apart are members that say nothing to people, or what the page says elsewhere: keys, notes, hashes that link entries.
 func apart(name string) bool {
-	return slices.Contains([]string{"event", "time", "enrolment", "checkpoint", "keys", "mac", "token", "open", "main", "head", "previous", "commitment"}, name)
+	return slices.Contains([]string{"event", "time", "enrolment", "checkpoint", "keys", "mac", "event_id", "token", "open", "main", "head", "previous", "commitment"}, name)
 }
 
 // describe says what stands in an event of a session, apart from its payloads: what says something by itself.

@@ -85,9 +85,9 @@ func classesOf(parts []entry.Payload) (classes []string) {
 
 func notShown(class string, custody *evidence.Custody) string {
 	if custody != nil && slices.ContainsFunc(custody.Withheld, func(w evidence.Withheld) bool { return w.Class == class }) {
-		return fmt.Sprintf("class %s: withheld", said(class))
+		return fmt.Sprintf("withheld (class %s)", said(class))
 	}
-	return fmt.Sprintf("class %s: sealed, not shown", said(class))
+	return fmt.Sprintf("sealed, not shown (class %s)", said(class))
 }
 
 // piecesOf joins what stands side by side, up to the limits. What is hidden is told at its place, for what stands beside it may be

@@ -137,7 +137,7 @@ func TestPageOfABundleWithoutCustodyAndDisclosures(t *testing.T) {
 	c := of(l, l.Evidence(main.ID))
 	c.Bundle.Pending = []evidence.CheckID{evidence.CheckTime, evidence.CheckWitnesses}
 	c.Bundle.Range = &evidence.Range{From: 1, To: 7}
-	wantText(t, page(t, c), "Custody record There is none in this file.", "parameters: class content: sealed, not shown", "seen by no pinned witness",
+	wantText(t, page(t, c), "Custody record There is none in this file.", "parameters: sealed, not shown (class content)", "seen by no pinned witness",
 		"before as many witnesses had seen the log", "before as many time-stamp authorities had stamped the log", "from index 1 up to, and without, 7",
 		"By time-stamp authorities when it was logged, none says")
 }
@@ -149,7 +149,7 @@ func TestWithheldIsSaidWhereItStands(t *testing.T) {
 	custody := evidencetest.Custody()
 	custody.Disclosed, custody.Withheld = nil, []evidence.Withheld{{Class: "content", Reason: "privileged"}}
 	c.Custody = &custody
-	wantText(t, page(t, c), "parameters: class content: withheld", "Shown in clear nothing", "Withheld content (what was said and done): privileged")
+	wantText(t, page(t, c), "parameters: withheld (class content)", "Shown in clear nothing", "Withheld content (what was said and done): privileged")
 }
 
 func TestPageSaysWhatTheVerificationFoundAmiss(t *testing.T) {

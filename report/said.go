@@ -43,6 +43,14 @@ func list(all []string) string {
 	return strings.Join(out, ", ")
 }
 
+// count is a number of things.
+func count(n uint64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // A fact is a line of a table of two columns.
 type fact struct {
 	Name  string

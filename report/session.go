@@ -149,8 +149,8 @@ func sectionOf(id string, r *evidence.SessionReport, list *events) section {
 	}
 	out.Facts = append(out.Facts, timeFacts(r)...)
 	out.Facts = append(out.Facts,
-		fact{"Extent", fmt.Sprintf("%d events, %d actions, on %d tracks", r.Events, r.Actions, len(r.Tracks))},
-		fact{"Sealed content", fmt.Sprintf("%d pieces named, %d of them in the file; %d payloads shown in part or whole", r.Payloads.Blobs, r.Payloads.Included, r.Payloads.Disclosed)})
+		fact{"Extent", count(r.Events, "event") + ", " + count(r.Actions, "action") + ", on " + count(uint64(len(r.Tracks)), "track")},
+		fact{"Sealed content", fmt.Sprintf("%s named, %d in the file; %s shown in part or whole", count(uint64(r.Payloads.Blobs), "piece"), r.Payloads.Included, count(uint64(r.Payloads.Disclosed), "payload"))})
 	tracks, more := first(r.Tracks, 40)
 	for _, t := range tracks {
 		out.Tracks = append(out.Tracks, trackOf(t))
