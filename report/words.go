@@ -73,8 +73,8 @@ func memberWords(name string) string {
 	words := map[string]string{
 		"params": "parameters", "agent_version": "agent's version", "capture": "captured by way of", "on_failure": "if recording fails", "heartbeat_s": "seconds between heartbeats",
 		"duration_us": "took", "because": "because of", "inputs": "from", "refs": "refers to", "same_as": "same as", "n": "piece", "how": "authenticated by",
-		"number": "sessions of the agent so far",
-		"next":   "events",
+		"number":       "sessions of the agent so far",
+		"next":         "events",
 		"on_behalf_of": "on behalf of", "offset_us": "offset in microseconds", "error_us": "error in microseconds", "sha256": "SHA-256", "digest": "SHA-256",
 	}[name]
 	if words != "" {
