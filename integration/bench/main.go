@@ -65,7 +65,7 @@ func run(ctx context.Context, o options) error {
 		name string
 		f    func() error
 	}{
-		{"rates", b.rates}, {"latency", b.latencies}, {"single", b.single}, {"witnesses", b.witnesses}, {"growth", b.growth},
+		{"rates", b.rates}, {"latency", b.latencies}, {"single", b.single}, {"witnesses", b.witnesses}, {"evidence", b.evidence}, {"growth", b.growth},
 	} {
 		if strings.Contains(part.name, o.only) {
 			if err := part.f(); err != nil {
