@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,4 +297,20 @@ func TestEvidence_withoutTimeStamps(t *testing.T) {
 			t.Error("a server that is away is taken for a log without time stamps")
 		}
 	})
+}
+
+// TestEvidence_tooManySessions: what no file can hold is said before anything is read or recorded.
+func TestEvidence_tooManySessions(t *testing.T) {
+	var args []string
+	for n := range evidence.MaxSessions + 1 {
+		args = append(args, et.SessionID(n))
+	}
+	f := evidenceFlags{out: filepath.Join(t.TempDir(), "file")}
+	if err := f.read(args, time.Now()); err == nil || !strings.Contains(err.Error(), "1025 sessions: a file has at most 1024") {
+		t.Error(err)
+	}
+	f = evidenceFlags{out: f.out}
+	if err := f.read(append(args[1:], args[1]), time.Now()); err != nil {
+		t.Error(err)
+	}
 }
