@@ -2,7 +2,7 @@
 // but that it is the one form of what it says.
 
 import { content, FormatError, sections } from './archive.mjs';
-import { binary, canonicalBase64, cut, hexOf } from './bytes.mjs';
+import { binary, canonicalBase64, cut } from './bytes.mjs';
 import { limits, originPattern, sessionPattern } from './entry.mjs';
 
 const most = { leaves: 200_000, hashes: 4_194_304, anchors: 1024, public: 16 * 1024, blobs: 500_000, disclosed: 100_000, sessions: 1024 };
@@ -196,6 +196,3 @@ function checkOrder(b) {
   const bad = b.disclosed.find((d) => d.event >= limits.events || d.slot.length > 100 || !/^[a-z_]+(?:\/[a-z_]+)*$/.test(d.slot));
   return bad === undefined ? '' : `disclosure of leaf ${bad.index}: no event or slot`;
 }
-
-/** blobName is how a bundle names the bytes of a hash, a binary string. */
-export const blobName = (hash) => `blob/${hexOf(hash)}`;

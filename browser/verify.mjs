@@ -4,9 +4,10 @@
 import { Anchors } from './anchors.mjs';
 import { FormatError } from './archive.mjs';
 import { base64Of, binary, cut, hexOf, utf8 } from './bytes.mjs';
-import { blobName, readBundle } from './bundle.mjs';
+import { readBundle } from './bundle.mjs';
 import { infoOf, openCheckpoint } from './checkpoint.mjs';
 import { sha256 } from './crypt.mjs';
+import { HandOver } from './custody.mjs';
 import { openDisclosure, payloadAt } from './disclosure.mjs';
 import { EntryError, grammar, parse } from './entry.mjs';
 import { Refusal, plainKey, verifyPlain, verifyReceipt } from './keys.mjs';
@@ -65,12 +66,20 @@ class Verification {
       openings: new Map(), passed: new Map(), findings: [], shaken: false, report: newReport(), roots: new Map(),
     });
     this.anchors = new Anchors(this);
+    this.handOver = new HandOver(this);
     this.report.origin = trust.origin;
     this.report.trust_sha256 = trust.digest;
   }
 
+  /**
+   * find notes what is not as it should be. A demand that is not met is no more than incomplete where the file says that it was made
+   * too early for that: it can be followed by a better one. What it says meets nothing.
+   */
   find(check, outcome, where, detail) {
-    this.findings.push({ check, outcome, where, detail });
+    const before = { witnesses: 'the witnesses had seen what it holds', time: 'the time stamps were there' }[check];
+    if (outcome === 'unmet' && before !== undefined && this.bundle.pending.includes(check)) {
+      this.findings.push({ check, outcome: 'incomplete', where, detail: `${detail}; the file says that it was made before ${before}: ask for a later one` });
+    } else this.findings.push({ check, outcome, where, detail });
   }
 
   pass(check, n = 1) {
@@ -78,6 +87,8 @@ class Verification {
   }
 
   async run() {
+    this.report.pending = this.bundle.pending;
+    await this.handOver.open();
     if (!(await this.openCheckpoint())) return;
     this.report.checkpoint = infoOf(this.trust, this.checkpoint);
     for (const id of this.bundle.sessions) this.sessions.set(id, new Session(id, this.keys));
@@ -92,14 +103,18 @@ class Verification {
         l.wrong = true;
       }
     }
-    const before = this.findings.length;
+    let before = this.findings.length;
     judgeInclusion(this);
+    if (this.findings.length > before) this.shaken = true;
+    this.range();
+    before = this.findings.length;
     await this.anchors.judge();
     if (this.findings.length > before) this.shaken = true;
     await this.judge();
     this.anchors.times();
     await this.blobs();
     await this.disclosures();
+    await this.handOver.judge();
     for (const s of this.report.sessions) this.pass('policy', s.tracks.length); // nothing is demanded of holders here
   }
 
@@ -172,13 +187,14 @@ class Verification {
       return;
     }
     this.pass('entries');
+    const s = l.entry.track === 'log' ? undefined : this.sessions.get(l.entry.session);
+    if (s !== undefined) this.handOver.entry(l);
     if (!this.receipt(l, where)) return;
     l.counted = true;
     if (l.entry.track === 'log') {
       await this.systemEntry(l, where);
       return;
     }
-    const s = this.sessions.get(l.entry.session);
     if (s === undefined) this.find('tracks', 'failed', where, 'an entry of a session that the bundle does not name');
     else await s.add(l);
   }
@@ -233,8 +249,27 @@ class Verification {
     if (outside === null) this.pass('system');
     e.events.forEach((ev, i) => {
       if (ev.type === 'anchor') this.anchors.note(l, i);
+      if (ev.type === 'disclosure') this.handOver.event(l, i);
       this.sessions.get(mentions(ev))?.say(l, i);
     });
+  }
+
+  /** range judges whether the file has every leaf of the range that it names. */
+  range() {
+    const { range, leaves } = this.bundle;
+    if (range === null) return;
+    const { from, to } = range;
+    const { size } = this.checkpoint;
+    let next = from;
+    for (const { index } of leaves) {
+      if (index < from || index >= to || index >= size) continue;
+      this.pass('range');
+      if (index === next) next++;
+    }
+    if (to > size) this.find('range', 'failed', { file: 'steno-evidence' }, `a range of leaves from ${from} up to ${to}, in a tree of size ${size}`);
+    else if (next < to) {
+      this.find('range', 'failed', { index: next }, `the leaf is not here, and the file says that it has all from ${from} up to, but not, ${to}`);
+    }
   }
 
   async judge() {
@@ -263,35 +298,25 @@ class Verification {
 
   /** blobs checks sealed bytes against the entries that name them. */
   async blobs() {
-    const named = new Map();
-    const total = new Map();
-    const included = new Map();
-    const count = (map, session) => map.set(session, (map.get(session) ?? 0) + 1);
+    const here = new Map(); // bytes of those that are what they are named
+    for (const b of this.bundle.blobs) if (hexOf(await sha256(b.bytes)) === b.hex) here.set(base64Of(b.hex), b.bytes.length);
+    const sizes = new Map(); // by the entries
+    const counts = new Map(this.report.sessions.map((r) => [r.session, r.payloads = { blobs: 0, included: 0, disclosed: 0 }]));
     for (const l of this.leaves.filter((x) => x.counted)) {
+      const count = counts.get(l.entry.session);
       for (const b of l.entry.blobs) {
-        count(total, l.entry.session);
-        const known = named.get(b.sha256);
-        if (known === undefined) named.set(b.sha256, { size: b.size, sessions: [l.entry.session] });
-        else {
-          if (known.size !== b.size) this.find('blobs', 'failed', placeOf(l), 'names bytes by another size than an entry before it');
-          known.size = b.size;
-          known.sessions.push(l.entry.session);
-        }
+        if ((sizes.get(b.sha256) ?? b.size) !== b.size) this.find('blobs', 'failed', placeOf(l), 'names bytes by another size than an entry before it');
+        sizes.set(b.sha256, b.size);
+        if (count === undefined) continue;
+        count.blobs++;
+        if (here.get(b.sha256) === b.size) count.included++;
       }
     }
     for (const b of this.bundle.blobs) {
-      const raw = await sha256(b.bytes);
-      const where = { file: b.name };
-      const known = named.get(base64Of(b.hex));
-      if (known === undefined) this.find('blobs', 'failed', where, 'no entry here names these bytes');
-      else if (b.bytes.length !== known.size || blobName(raw) !== b.name) this.find('blobs', 'failed', where, 'not the bytes that the entry names');
-      else {
-        this.pass('blobs');
-        for (const session of known.sessions) count(included, session);
-      }
-    }
-    for (const r of this.report.sessions) {
-      r.payloads = { blobs: total.get(r.session) ?? 0, included: included.get(r.session) ?? 0, disclosed: 0 };
+      const name = base64Of(b.hex);
+      if (!sizes.has(name)) this.find('blobs', 'failed', { file: b.name }, 'no entry here names these bytes');
+      else if (here.get(name) !== sizes.get(name)) this.find('blobs', 'failed', { file: b.name }, 'not the bytes that the entry names');
+      else this.pass('blobs');
     }
   }
 
@@ -300,6 +325,7 @@ class Verification {
     for (const d of this.bundle.disclosed) {
       const l = byIndex.get(d.index);
       const out = { index: d.index, event: d.event, slot: d.slot, shown: null, wrong: '' };
+      const where = { file: d.name, index: d.index, event: d.event, member: d.slot };
       this.disclosed.push(out);
       try {
         if (l === undefined || d.event >= l.entry.events.length) throw new Refusal('the event that it belongs to is not here');
@@ -307,10 +333,11 @@ class Verification {
         this.pass('disclosures');
         const r = this.report.sessions.find((s) => s.session === l.entry.session);
         if (r !== undefined) r.payloads.disclosed++;
+        this.handOver.shows(where, out.shown.segments);
       } catch (err) {
         if (!(err instanceof Refusal)) throw err;
         out.wrong = err.message;
-        this.find('disclosures', 'failed', { file: d.name, index: d.index, event: d.event, member: d.slot }, err.message);
+        this.find('disclosures', 'failed', where, err.message);
       }
     }
   }
@@ -326,7 +353,7 @@ class Verification {
         if (first || (f.outcome === 'failed' && c.outcome !== 'failed')) Object.assign(c, { outcome: f.outcome, where: f.where, detail: f.detail });
       }
       if (id === 'anchors' && c.outcome === 'passed' && this.anchors.unchecked() > 0) {
-        Object.assign(c, { outcome: 'not-checked', detail: 'this page does not check time-stamp tokens' });
+        Object.assign(c, { outcome: 'not-checked', detail: 'some of the time-stamp tokens are of a kind that this page can\'t check' });
       }
       if (id === 'checkpoint' && c.outcome === 'passed' && this.checkpoint.unchecked.length > 0) {
         Object.assign(c, { outcome: 'not-checked', detail: 'this page does not check signatures of ML-DSA-44: one that is wrong would fail' });
@@ -359,7 +386,7 @@ class Verification {
         why: "cosignatures on the checkpoint: the trust file demands none, and whether others saw the same log rests on the log's key alone",
       });
     }
-    out.push(...this.anchors.notChecked());
+    out.push(...this.anchors.notChecked(), this.handOver.notChecked());
     if (this.checkpoint?.unchecked.length > 0) {
       out.push({ id: 'ml-dsa-44', why: `signatures of ML-DSA-44 under the checkpoint, which this page can't check: ${this.checkpoint.unchecked.join(', ')}` });
     }
@@ -374,6 +401,9 @@ class Verification {
     if (this.bundle.trust !== null) {
       const same = this.sameTrust;
       out.push({ id: 'trust-file', why: `the trust file in the bundle: it is ${same ? 'the one' : 'another one than'} ${same ? 'that was' : 'was'} pinned, and was not used` });
+    }
+    if (this.bundle.html !== null) {
+      out.push({ id: 'report', why: 'report.html in the bundle: it is for reading, and whoever made the file can write into it what they like' });
     }
     out.push({ id: 'readme', why: 'README.txt in the bundle: it is for reading, and whoever made the file can write into it what they like' });
     return out;

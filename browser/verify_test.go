@@ -137,11 +137,20 @@ func TestPINNED_verdictsAreThoseOfTheGoVerifier(t *testing.T) {
 }
 
 // TestPINNED_anyChangedBitIsTheSameToBoth changes a bundle at random, by a fixed seed: half of the changes in the file, half in
-// a leaf, the tree or the checkpoint, with the archive repaired.
+// a leaf, the tree, the checkpoint or the custody record, with the archive repaired.
 func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
 	l := evidencetest.NewWith(t, "log.test.example/prod", evidencetest.Options{Witnesses: 2, Quorum: 1})
-	main, _ := verifiertest.Record(l, evidencetest.SessionID(1), 1)
-	whole := verifiertest.File(t, l.Evidence(main.ID))
+	l.Record("tsa.example", uint64(len(l.Leaves)), l.Checkpoint(), []byte("no token"))
+	main, gateway := verifiertest.Record(l, evidencetest.SessionID(1), 1)
+	b := l.Evidence(main.ID)
+	verifiertest.Disclose(l, b, gateway, nil)
+	b = l.HandOver(b, evidencetest.Custody())
+	b.Range, b.Pending = &evidence.Range{From: 1, To: uint64(len(l.Leaves))}, []evidence.CheckID{evidence.CheckTime}
+	whole := verifiertest.File(t, b)
+	if want := goReport(t, verifiertest.Case{Bundle: whole, Trust: l.Trust.Marshal()}); want["exit"] != 0.0 {
+		t.Fatalf("what is to be changed is not right: %v", want)
+	}
+	tree, leaves, checkpoint, custody := b.Tree, b.Leaves, b.Checkpoint, b.Custody
 	r := rand.New(rand.NewPCG(305, 2033))
 	var cases []verifiertest.Case
 	for i := range 400 {
@@ -150,7 +159,7 @@ func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
 			c.Bundle = bytes.Clone(whole)
 			c.Bundle[r.IntN(len(whole))] ^= 1 << r.IntN(8)
 		} else {
-			b := l.Evidence(main.ID)
+			b.Tree, b.Leaves, b.Checkpoint, b.Custody = slices.Clone(tree), slices.Clone(leaves), checkpoint, custody
 			flip := func(content []byte) []byte {
 				content = bytes.Clone(content)
 				content[r.IntN(len(content))] ^= 1 << r.IntN(8)
@@ -162,6 +171,8 @@ func TestPINNED_anyChangedBitIsTheSameToBoth(t *testing.T) {
 			case 1:
 				h := &b.Tree[r.IntN(len(b.Tree))]
 				h[r.IntN(len(h))] ^= 1 << r.IntN(8)
+			case 2:
+				b.Custody = flip(custody)
 			default:
 				leaf := &b.Leaves[r.IntN(len(b.Leaves))]
 				*leaf = evidence.LeafOf(leaf.Index, flip(evidencetest.Content(t, *leaf)))

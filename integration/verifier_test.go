@@ -185,6 +185,9 @@ func wantBadge(c verifiertest.Case, report evidence.Report, t *trust.Trust) stri
 func TestPINNED_thePageGivesTheVerdictsOfTheGoVerifier(t *testing.T) {
 	b := openBrowser(t)
 	for _, c := range verifiertest.Cases(t) {
+		if c.Form && c.Name != "form: as it is" {
+			continue // package browser_test holds what reads it against the Go reader
+		}
 		var report evidence.Report
 		pinned, err := trust.Parse(c.Trust)
 		if err != nil {

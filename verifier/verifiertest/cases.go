@@ -24,6 +24,8 @@ type Case struct {
 	Name   string
 	Bundle []byte
 	Trust  []byte
+	// Form says that it differs in its form alone, which is read the same wherever a verifier runs.
+	Form bool
 	// Agree is how far a verifier that can't check ML-DSA-44 agrees with one that can.
 	Agree Agreement
 }
@@ -71,6 +73,11 @@ func Cases(t testing.TB) []Case {
 	m.anchored()
 	m.tampered()
 	m.tamperedWords()
+	m.ranges()
+	m.pending()
+	m.custody()
+	m.forms()
+	m.forged()
 	return m.all
 }
 
