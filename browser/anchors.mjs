@@ -1,15 +1,30 @@
-// External time (docs/spec/evidence.md): anchor events of the log hold time-stamp tokens over checkpoints. What is checked here
-// is that each checkpoint is the one its anchor names and that the bundle's tree extends it, and that public bytes are those
-// that are named. The tokens themselves (RFC 3161) are not checked.
+// External time (docs/spec/evidence.md): an anchor event of the log holds a time-stamp token over a checkpoint, that is over all
+// leaves below its size; and whoever later stamps a checkpoint that covers the anchor's leaf, stamps the token too. So tokens are
+// judged from the newest to the oldest, each by what later ones prove of it. No clock is asked. Times are nanoseconds since 1970.
 
-import { binary, canonicalBase64, hexOf } from './bytes.mjs';
+import { binary, canonicalBase64, compare, hexOf } from './bytes.mjs';
 import { openCheckpoint, quorumTime, witnessTime } from './checkpoint.mjs';
+import { Refused } from './cms.mjs';
 import { sha256 } from './crypt.mjs';
 import { Refusal, parseCheckpoint, readNote } from './keys.mjs';
+import { second } from './der.mjs';
 import { placeOf, valueOf } from './session.mjs';
+import { notChecked, verifyToken } from './timestamp.mjs';
 
 const maxTokens = 4 * 1024;
-const unchecked = 'not-checked-here';
+
+// Reasons why a token does not count that are no fault of the file: for want of something, for what a trust file says alone, so that
+// another verifier may take it, and this page's own.
+const byPins = ['absent', 'unpinned', 'window', 'compromised', 'chain', 'policy', 'accuracy-cap', 'authority', 'algorithm', notChecked];
+
+/** isFault tells whether no verifier could count a token that is refused for a reason. */
+export const isFault = (reason) => !byPins.includes(reason);
+
+const notBefore = (s) => s.token.time - s.token.accuracy;
+const notAfter = (s) => s.token.time + s.token.accuracy;
+
+/** oneVoice tells whether two tokens hang on one key: whoever holds that could have made the two. */
+const oneVoice = (a, b) => a.report.authority === b.report.authority || a.token.keys.some((k) => b.token.keys.includes(k));
 
 /** Anchors judges what was stamped. */
 export class Anchors {
@@ -25,7 +40,7 @@ export class Anchors {
       return;
     }
     const event = valueOf(l.entry.events[i]);
-    this.stamped.push({ where, event, note: false, report: { index: l.index, authority: event.authority, size: BigInt(event.size), counts: false } });
+    this.stamped.push({ where, event, note: '', authority: null, token: null, report: { index: l.index, authority: event.authority, size: BigInt(event.size), counts: false } });
   }
 
   async judge() {
@@ -40,7 +55,13 @@ export class Anchors {
         this.v.find('anchors', 'failed', { file: a.name, index: a.index }, err.message);
       }
     }
-    for (const s of this.stamped) this.token(s);
+    // What does not hang together is asked for at once, and answered in order.
+    const judged = this.stamped.map((s) => this.token(s));
+    for (let i = 0; i < judged.length; i++) this.settle(this.stamped[i], await judged[i]);
+    this.stamped.sort((a, b) => compare(b.report.index, a.report.index));
+    this.stamped.forEach((s, i) => s.report.counts && this.succeed(s, this.stamped.slice(0, i)));
+    this.stamped.sort((a, b) => compare(a.report.index, b.report.index) || compare(a.where.event, b.where.event));
+    this.v.pass('anchors', this.stamped.filter((s) => s.report.counts).length);
     this.v.report.anchors = this.stamped.map((s) => s.report);
   }
 
@@ -79,26 +100,88 @@ export class Anchors {
     for (const s of of) if (s.report.size !== cp.size) throw new Refusal(`the anchor says size ${s.report.size}, its checkpoint ${cp.size}`);
     if (cp.size > head.size) throw new Refusal(`the checkpoint of size ${cp.size} is larger than the file's, of size ${head.size}`);
     if (roots.get(cp.size) !== cp.root) throw new Refusal(`the leaves and the hashes in the file do not lead to the root that was stamped, of size ${cp.size}`);
-    for (const s of of) s.note = true;
+    for (const s of of) s.note = digest;
     const opened = await openCheckpoint(trust, binary(a.note));
     this.heads.push({ size: cp.size, index: a.index, quorum: opened.err === null ? quorumTime(trust, opened) : null });
   }
 
-  /** token says why a token does not count here, or could not be checked. */
-  token(s) {
+  /** token judges a token by itself: it gives what the token says, or why it does not count. */
+  async token(s) {
     const { event, report } = s;
-    const refuse = (reason, detail) => Object.assign(report, { reason, detail });
-    if (!s.note) return refuse('absent', 'the checkpoint that was stamped is not in the file');
-    if (event.token !== undefined && canonicalBase64(event.token.replace(/\n/g, '')) === null) {
-      this.v.find('anchors', 'failed', s.where, "the anchor's token is not in base64");
-      return refuse('not-der', "the anchor's token is not in base64");
+    if (s.note === '') return new Refused('absent', 'the checkpoint that was stamped is not in the file');
+    let der = event.token === undefined ? null : canonicalBase64(event.token.replace(/\n/g, ''));
+    if (event.token !== undefined && der === null) return new Refused('not-der', "the anchor's token is not in base64");
+    if (event.token_blob !== undefined) {
+      const blob = this.good.get(event.token_blob.sha256);
+      if (blob === undefined) return new Refused('absent', 'the token is not in the file');
+      der = binary(blob.bytes);
     }
-    if (event.token_blob !== undefined && !this.good.has(event.token_blob.sha256)) return refuse('absent', 'the token is not in the file');
-    if (!this.v.trust.config.authorities.some((a) => a.name === report.authority)) return refuse('unpinned', 'the trust file does not name this authority');
-    return refuse(unchecked, 'this page does not check time-stamp tokens');
+    s.authority = this.v.trust.config.authorities.find((a) => a.name === report.authority) ?? null;
+    if (s.authority === null) return new Refused('unpinned', 'the trust file does not name this authority');
+    try {
+      return await verifyToken(der, atob(s.note), { ...s.authority, algorithms: this.v.trust.config.algorithms });
+    } catch (err) {
+      if (err instanceof Refused) return err;
+      throw err;
+    }
   }
 
-  /** times says between which times sessions were logged, and whether what the trust file demands can be met. */
+  /**
+   * settle notes what was judged. That a token does not count by what this verifier has pinned is no fault of the file; all else is:
+   * nobody could accept it.
+   */
+  settle(s, answer) {
+    const { report, where } = s;
+    if (!(answer instanceof Refused)) {
+      s.token = answer;
+      Object.assign(report, { time: instant(answer.time), counts: true });
+      const ms = Number(answer.accuracy / 1_000_000n);
+      if (ms > 0) report.accuracy_ms = ms;
+      return;
+    }
+    Object.assign(report, { reason: answer.reason, detail: answer.message });
+    if (isFault(answer.reason)) this.v.find('anchors', 'failed', where, `the token of ${report.authority}: ${answer.message} (${answer.reason})`);
+  }
+
+  /** succeed judges a token by those that came later, which were judged before. */
+  succeed(s, later) {
+    const refuse = (reason, detail) => Object.assign(s.report, { counts: false, reason, detail });
+    // SPEC: RFC 4998 5.2: a renewal covers the earlier token. Its leaf lies in the tree that the later one stamped.
+    const over = later.filter((l) => l.report.size > s.report.index);
+    const by = over.filter((l) => l.report.counts).reduce((a, b) => (a === null || notAfter(b) < notAfter(a) ? b : a), null);
+    const unproven = (end) => by === null || notAfter(by) >= end;
+    const { compromised } = s.authority;
+    // Its own time, which is before the end, is all that there is of the newest: enough, unless whoever forges can choose it.
+    const ended = s.token.ends.find((e) => (by === null ? e.broken : unproven(e.end)));
+    const marked = compromised !== null && unproven(compromised);
+    if (marked || ended !== undefined) {
+      const why = `${marked ? 'the authority is compromised' : `it uses ${ended.name}, which counts before ${ended.day}`}, and no later token`;
+      if (over.some((l) => l.report.reason === notChecked)) refuse(notChecked, `${why} that this page can check proves that this one existed before`);
+      else refuse(marked ? 'compromised' : 'algorithm', `${why} proves that this one existed before`);
+      return;
+    }
+    if (by === null || notBefore(s) <= notAfter(by)) return;
+    const detail = `the token of ${s.report.authority} says ${s.report.time}, and the later one of ${by.report.authority}, at leaf ${by.report.index}, `
+      + `which covers it, says ${by.report.time}: one of the authorities is wrong`;
+    this.v.find('anchors', 'failed', s.where, detail);
+    refuse('order', detail);
+  }
+
+  /** covering lists the tokens that count over a leaf, one of each authority, the earliest first. */
+  covering(index) {
+    const out = [];
+    const all = this.stamped.filter((s) => s.report.counts && s.report.size > index).sort((a, b) => compare(notAfter(a), notAfter(b)));
+    for (const s of all) if (!out.some((o) => oneVoice(o, s))) out.push(s);
+    return out;
+  }
+
+  /** below is the token that was made last before a leaf was logged, or null. */
+  below(index) {
+    const all = this.stamped.filter((s) => s.report.counts && s.report.index < index);
+    return all.reduce((a, b) => (a === null || notBefore(b) > notBefore(a) ? b : a), null);
+  }
+
+  /** times says between which times sessions were logged, and whether as many authorities say so as was demanded. */
   times() {
     const { stamps } = this.v.trust.config;
     for (const s of this.v.report.sessions) {
@@ -107,13 +190,31 @@ export class Anchors {
       const first = s.tracks.map((t) => t.first_index).reduce((a, b) => (b < a ? b : a));
       const last = s.tracks.map((t) => t.last_index).reduce((a, b) => (b > a ? b : a));
       s.time.witnessed = this.witnessedBetween(first, last);
-      if (stamps === 0) continue;
-      const covering = new Set(this.stamped.filter((x) => x.report.reason === unchecked && x.report.size > last).map((x) => x.report.authority));
-      const where = { session: s.session, index: last };
-      const words = `tokens of ${covering.size} pinned time-stamp authorities cover the session's last entry, and the trust file demands ${stamps}`;
-      if (covering.size < stamps) this.v.find('time', 'unmet', where, words);
-      else this.v.find('time', 'not-checked', where, `${words}; whether the tokens are good, this page does not check`);
+      const bound = (x, time) => ({ time: instant(time), authority: x.report.authority, anchor_index: x.report.index });
+      const below = this.below(first);
+      if (below !== null) s.time.not_before = bound(below, notBefore(below));
+      const covering = this.covering(last);
+      s.time.authorities = covering.map((c) => c.report.authority).sort();
+      const nth = covering[Math.max(1, stamps) - 1];
+      if (nth !== undefined) {
+        s.time.not_after = { ...bound(nth, notAfter(nth)), size: nth.report.size };
+        this.v.pass('time');
+      } else if (stamps > 0) this.unbound(s, last);
     }
+  }
+
+  /** unbound says why the time of a session's last leaf is not bound as was demanded. */
+  unbound({ session, time: { authorities, stamps } }, index) {
+    let words = `the session's last entry is bound by ${authorities.length} time-stamp authorities, and the trust file demands ${stamps}`;
+    let possible = authorities.length;
+    for (const { name } of this.v.trust.config.authorities) {
+      const of = this.stamped.filter((s) => s.report.authority === name && s.report.size > index && !s.report.counts);
+      if (authorities.includes(name)) words += `; ${name}: bound`;
+      else if (of.length === 0) words += `; ${name}: no token of it here covers the entry`;
+      else words += `; ${name}: its token at leaf ${of[0].report.index} does not count: ${of[0].report.detail}`;
+      if (!authorities.includes(name) && of.some((s) => s.report.reason === notChecked)) possible++;
+    }
+    this.v.find('time', possible < stamps ? 'unmet' : 'not-checked', { session, index }, words);
   }
 
   /** witnessedBetween is what the clocks of witnesses say: see package evidence. */
@@ -129,20 +230,37 @@ export class Anchors {
     return after === null && before === null ? null : { not_before: bound(after), not_after: bound(before) };
   }
 
-  /** unchecked is how many tokens are here that could count. */
+  /** unchecked is how many tokens are here that this page can't judge. */
   unchecked() {
-    return this.stamped.filter((s) => s.report.reason === unchecked).length;
+    return this.stamped.filter((s) => s.report.reason === notChecked).length;
   }
 
   /** notChecked says what is not known of times. */
   notChecked() {
-    const out = [{ id: 'external-time', why: 'external time: every time here is the word of the log, of a recorder or of a witness' }];
-    const n = this.unchecked();
-    if (n > 0) out.push({ id: 'tokens', why: `${n} time-stamp tokens of pinned authorities: this page does not check them, and steno-verify does` });
-    if (this.stamped.length > n) out.push({ id: 'refused-tokens', why: `${this.stamped.length - n} time-stamp tokens, which do not count and prove nothing: see anchors` });
-    if (this.absent > 0) out.push({ id: 'absent-public', why: `${this.absent} pieces of public data that anchors name are not in the file` });
+    const out = [];
+    const add = (id, why) => out.push({ id, why });
+    const { sessions } = this.v.report;
+    const bound = sessions.filter((s) => s.time?.not_after).length;
+    const refused = this.stamped.filter((s) => !s.report.counts).length;
+    const unchecked = this.unchecked();
+    if (bound === 0) add('external-time', 'external time: every time here is the word of the log, of a recorder or of a witness');
+    else if (bound < sessions.length) add('external-time', `external time of ${sessions.length - bound} sessions: no time-stamp token that counts covers their end`);
+    if (unchecked > 0) add('unchecked-tokens', `${unchecked} time-stamp tokens that this page can't judge, and steno-verify can: see anchors`);
+    if (refused > unchecked) add('tokens', `${refused - unchecked} time-stamp tokens, which do not count and prove nothing: see anchors`);
+    if (this.stamped.length > refused) {
+      add('revocation', 'whether certificates of time-stamp authorities had been revoked: windows and marks in the trust file decide whose word counts, '
+        + 'and the data that anchors name is for others to judge');
+    }
+    if (this.absent > 0) add('absent-public', `${this.absent} pieces of public data that anchors name are not in the file`);
     return out;
   }
+}
+
+/** instant writes a time in UTC (RFC 3339), with as many digits as it has. */
+function instant(t) {
+  const whole = (t - (((t % second) + second) % second)) / second;
+  const digits = String(t - whole * second).padStart(9, '0').replace(/0+$/, '');
+  return new Date(Number(whole) * 1000).toISOString().replace('.000Z', digits === '' ? 'Z' : `.${digits}Z`);
 }
 
 /** publicOf are the public bytes that an anchor names, but for the checkpoint: that has a file of its own. */

@@ -1,7 +1,8 @@
 // Chains of certificates (RFC 5280, 6), from a signer to one that is pinned, at a time. Built as Go's crypto/x509 builds them.
 
-import { Unclear } from './der.mjs';
-import { isClear, verifySignature } from './x509.mjs';
+import { Malformed, Unclear } from './der.mjs';
+import { Refusal } from './keys.mjs';
+import { isClear, readCertificate, verifySignature } from './x509.mjs';
 
 const timeStamping = '1.3.6.1.5.5.7.3.8';
 const anyPurpose = '2.5.29.37.0';
@@ -75,3 +76,36 @@ function valid(c, chain, at) {
 
 /** forTimeStamping tells whether no certificate of a chain is for other purposes alone. */
 const forTimeStamping = (chain) => chain.every((c) => c.purposes.length === 0 || c.purposes.some((p) => p === timeStamping || p === anyPurpose));
+
+/** checkAnchors sees that what a trust file pins are certification authorities, and that no two authorities of time stamps are one. */
+export async function checkAnchors(authorities) {
+  const others = [];
+  for (const { name, certificates } of authorities) {
+    const own = certificates.map((raw) => readAnchor(name, raw)).filter((c) => c !== null);
+    for (const c of own) {
+      for (const o of others) {
+        if (await isOneAuthority(c, o)) throw new Refusal(`authority ${name}: a certificate of it is of the same authority as another's: its word would count twice`);
+      }
+    }
+    others.push(...own);
+  }
+}
+
+/** readAnchor reads a certificate; one that can't be judged here is null, and so will be all tokens that hang on it. */
+function readAnchor(name, raw) {
+  try {
+    const c = readCertificate(raw);
+    // A signer's own certificate could be pinned too, but would have to be every year; and who pins it pins no chain to judge.
+    if (c.ca?.is && (c.usage === 0 || c.usage & certSign)) return c;
+    throw new Malformed('not of a certification authority');
+  } catch (err) {
+    if (err instanceof Unclear) return null;
+    throw err instanceof Malformed ? new Refusal(`authority ${name}: a certificate is malformed, or of no certification authority`) : err;
+  }
+}
+
+/** isOneAuthority tells whether two certificates are of one key, or one of them is issued by the other. */
+async function isOneAuthority(a, b) {
+  const by = async (c, o) => c.issuer === o.subject && issued(c, o);
+  return a.spki === b.spki || (await by(a, b)) || by(b, a);
+}

@@ -1,6 +1,7 @@
 // The page: files come in by hand, and what was found is shown as text. Every node is made by el, whose strings are text and
 // whose unseen characters are made visible: there is no other way from a file to the page.
 
+import { isFault } from './anchors.mjs';
 import { cut, hexOf } from './bytes.mjs';
 import { sha256, unsupported } from './crypt.mjs';
 import { noteIn } from './enrolment.mjs';
@@ -194,7 +195,7 @@ function basisOf(v) {
     el('dt', null, 'trust file'), el('dd', null, digest(r.trust_sha256), el('p.hint', null, 'Compare it with what you were given by somebody you trust.')),
     el('dt', null, 'this evidence'), el('dd', null, digest(r.bundle_sha256)),
     cp && [el('dt', null, 'checkpoint'), el('dd', null, `size ${cp.size}, root `, el('code', null, cp.root)), el('dt', null, 'seen by'), el('dd', null, seenBy(v, cp))],
-    anchors(v)));
+    anchors(r)));
 }
 
 function seenBy(v, cp) {
@@ -207,11 +208,26 @@ function seenBy(v, cp) {
   ];
 }
 
-/** anchors lists the tokens of time-stamp authorities that are here. None is checked. */
-function anchors(v) {
-  const list = v.leaves.flatMap((l) => (l.entry?.events ?? []).filter((ev) => ev.type === 'anchor').map((ev) => [l, ev]));
-  return list.length > 0 && [el('dt', null, 'time stamps'), el('dd', null, el('ul', null, list.map(([l, ev]) => el('li', null, badge('not checked'),
-    ` a token of ${ev.value?.authority ?? 'an authority'} at log index ${l.index}`))))];
+/** anchors lists the tokens of time-stamp authorities, and which of them count. */
+function anchors(r) {
+  return r.anchors.length > 0 && [el('dt', null, 'time stamps'), el('dd', null, el('ul.stamps', null, r.anchors.map((a) => el('li', null, a.counts
+    ? [`${a.authority} says `, at(a.time), `, exact to ${a.accuracy_ms ?? 0} ms, of the first ${a.size} entries (log index ${a.index})`]
+    : [a.reason === 'not-checked-here' ? badge('not checked') : isFault(a.reason) ? badge('failed') : 'does not count:',
+      ` a token of ${a.authority} at log index ${a.index} (${a.reason}): ${a.detail}`]))))];
+}
+
+/** bracketsOf says what others than the log say of when a session was logged. */
+function bracketsOf({ not_before: after, not_after: before, authorities, stamps, witnessed: w }) {
+  const by = (b) => [at(b.time), ` (${b.authority}, log index ${b.anchor_index})`];
+  const words = [];
+  if (after && before) words.push(['Logged after ', by(after), ' and before ', by(before), ', by time-stamp authorities.']);
+  else if (before) words.push(['Logged before ', by(before), ', by a time-stamp authority; after when, none says.']);
+  else if (after) words.push(['Logged after ', by(after), ', by a time-stamp authority; before when, not enough of them say.']);
+  else words.push(['No time-stamp authority says when it was logged.']);
+  if (before && stamps > 1) words.push([` By then it was stamped by ${stamps} authorities, as is demanded; all that did: ${authorities.join(', ')}.`]);
+  const [from, to] = [w?.not_before, w?.not_after];
+  if (w) words.push([' Logged ', from && ['after ', at(from.time)], from && to && ' and ', to && ['before ', at(to.time)], ', by the clocks of a quorum of pinned witnesses.']);
+  return el('p.brackets', null, words);
 }
 
 function notChecked(r) {
@@ -239,6 +255,7 @@ function sessionOf(s, rows, now) {
   return el('section.session', { 'data-session': s.session }, el('h2', null, `Session ${s.session}: `, el(`strong.${s.verdict}`, null, s.verdict.toUpperCase())),
     el('p', null, meaning(s.verdict), '. ', facts, '.'),
     s.logged_from !== undefined && el('p', null, 'Logged between ', at(s.logged_from), ' and ', at(s.logged_until), ", by the log's word."),
+    s.time && bracketsOf(s.time),
     el('p', null, `${s.events} events, ${s.actions} actions. Sealed content: ${s.payloads?.blobs ?? 0} pieces named, ${s.payloads?.included ?? 0} in this file, `
       + `${s.payloads?.disclosed ?? 0} payloads disclosed in part or whole.`),
     s.tracks.length > 0 && tracksOf(s),

@@ -20,9 +20,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/stenolog/steno/evidence/evidencetest"
 	"github.com/stenolog/steno/internal/need"
 	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/timestamp/timestamptest"
+	"github.com/stenolog/steno/verifier/verifiertest"
 )
 
 // A stamp is a token to judge.
@@ -215,4 +217,57 @@ func TestPINNED_anyChangedBitOfATokenIsTheSameToBoth(t *testing.T) {
 		t.Errorf("%d count, and %d are not checked", seen[""], seen[notChecked])
 	}
 	t.Log(len(stamps), "tokens:", seen)
+}
+
+// TestPINNED_tokensGiveTheVerdictsOfTheGoVerifier in whole bundles, by trust files that say more and less of authorities.
+func TestPINNED_tokensGiveTheVerdictsOfTheGoVerifier(t *testing.T) {
+	cases := verifiertest.Tokens(t)
+	seen := map[string]int{}
+	for i, js := range nodeReports(t, cases) {
+		want := goReport(t, cases[i])
+		if diff := cmp.Diff(want, js); diff != "" {
+			t.Errorf("%s: Go and JavaScript differ:\n%s", cases[i].Name, diff)
+		}
+		seen[fmt.Sprint(want["verdict"])]++
+		for _, a := range want["anchors"].([]any) {
+			if reason, refused := a.(map[string]any)["reason"].(string); refused {
+				seen[reason]++
+			}
+		}
+	}
+	for _, s := range []string{"verified", "failed", "policy-unmet", "absent", "imprint", "not-der", "signature", "chain", "window", "compromised", "policy", "algorithm", "order"} {
+		if seen[s] == 0 {
+			t.Errorf("no case is %s", s)
+		}
+	}
+	t.Log(len(cases), "cases:", seen)
+}
+
+// TestTrustVectorsAreRefusedAlike, whose bundle is of another log.
+func TestTrustVectorsAreRefusedAlike(t *testing.T) {
+	b, err := os.ReadFile("../docs/spec/vectors/trust.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Vectors []struct {
+			Name, Trust string
+			Accept      bool
+		}
+	}
+	if err := json.Unmarshal(b, &file); err != nil {
+		t.Fatal(err)
+	}
+	l := evidencetest.NewWith(t, "log.test.example/prod", evidencetest.Options{})
+	main, _ := verifiertest.Record(l, evidencetest.SessionID(1), 1)
+	bundle := verifiertest.File(t, l.Evidence(main.ID))
+	var cases []verifiertest.Case
+	for _, v := range file.Vectors {
+		cases = append(cases, verifiertest.Case{Name: v.Name, Trust: []byte(v.Trust), Bundle: bundle})
+	}
+	for i, js := range nodeReports(t, cases) {
+		if unusable := js["exit"] == 2.0; unusable == file.Vectors[i].Accept {
+			t.Errorf("%s: exit %v, of a file to accept: %v", file.Vectors[i].Name, js["exit"], file.Vectors[i].Accept)
+		}
+	}
 }

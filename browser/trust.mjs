@@ -1,7 +1,9 @@
 // The trust file (docs/spec/trust.md), versions 1 and 2: what a verdict follows from. Held as a binary string.
 
 import { canonicalBase64, cut, hexOf, utf8 } from './bytes.mjs';
+import { checkAnchors } from './chain.mjs';
 import { sha256 } from './crypt.mjs';
+import { instant, second } from './der.mjs';
 import { originPattern } from './entry.mjs';
 import { Refusal, checkName, parseSize, plainKey, receivedKey, types } from './keys.mjs';
 import { demandsNone, readPolicy, satisfied } from './policy.mjs';
@@ -146,17 +148,17 @@ function readRequirement(s) {
   return { algorithm, day, from };
 }
 
-/** readAlgorithm reads when an algorithm of time-stamp tokens stops counting: end is in seconds since 1970. */
+/** readAlgorithm reads when an algorithm of time-stamp tokens stops counting: end is in nanoseconds since 1970. */
 function readAlgorithm(s) {
   const [name, day, broken, ...others] = s.split(' ');
   const end = dayOf(day ?? '');
   if (end === null || others.length > 0 || (broken !== undefined && broken !== 'broken')) throw new Refusal('not «algorithm NAME YEAR-MONTH-DAY [broken]»');
-  return { name, day, end, broken: broken !== undefined };
+  return { name, day, end: end * second, broken: broken !== undefined };
 }
 
 const algorithmNames = ['sha-256', 'sha-384', 'sha-512', 'rsa-pkcs1', 'rsa-pss', 'rsa-2048', 'rsa-3072', 'rsa-4096', 'ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521'];
 
-/** readAuthority reads the form of the line. Certificates are not looked into: no token is judged here. */
+/** readAuthority reads the form of the line, as timestamp.mjs takes it. */
 function readAuthority(line) {
   const f = line.split(' ');
   const [name, from, until, seconds, policies, compromised, ...certificates] = f;
@@ -166,11 +168,15 @@ function readAuthority(line) {
   if (a === null || b === null || a < 0n || a >= b) throw bad();
   if (!/^[1-9][0-9]{0,4}$/.test(seconds) || Number(seconds) > 86400) throw bad();
   if (policies !== '-' && !ascending(policies.split(','), 16, isOID)) throw bad();
-  const at = /^(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)Z$/.exec(compromised);
-  if (compromised !== '-' && (at === null || dayOf(at[1]) === null || at[2] > '23' || at[3] > '59' || at[4] > '59')) throw bad();
+  const at = compromised === '-' || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(compromised) ? null : instant(compromised.replace(/\D/g, ''));
+  // The first second of the year 1 is how another verifier holds no time at all.
+  if (compromised !== '-' && (at === null || compromised.startsWith('0001-01-01T00:00:00'))) throw bad();
   if (!/^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}$/.test(name)) throw bad();
   if (!ascending(certificates, 4, (c) => canonicalBase64(c)?.startsWith('\x30') === true)) throw bad();
-  return { line, name, from, until, compromised: compromised === '-' ? '' : compromised };
+  return {
+    line, name, from: a * second, until: b * second, accuracy: BigInt(seconds) * second, policies: policies === '-' ? [] : policies.split(','), compromised: at,
+    certificates: certificates.map(atob),
+  };
 }
 
 const ascending = (list, limit, good) => list.length <= limit && list.every((s, i) => good(s) && (i === 0 || list[i - 1] < s));
@@ -225,7 +231,7 @@ class Trust {
     await this.loadWindows();
     this.checkReachable();
     this.checkRequirements();
-    this.checkAuthorities();
+    await this.checkAuthorities();
     this.checkAlgorithms();
   }
 
@@ -324,10 +330,11 @@ class Trust {
     }
   }
 
-  checkAuthorities() {
+  async checkAuthorities() {
     const list = this.config.authorities;
     if (!ascending(list.map((a) => a.name), most.authorities, () => true)) throw new Refusal('authorities are not in ascending order, each once');
     if (this.config.stamps > list.length) throw new Refusal(`stamps of ${this.config.stamps} authorities are demanded, and there are ${list.length}`);
+    await checkAnchors(list);
   }
 
   checkAlgorithms() {

@@ -87,8 +87,8 @@ export const checkText = {
   enrolment: "recorders' keys enrolled by a pinned enroller, for the agent and time", recorder: 'entries signed by the enrolled key',
   chain: 'links of chains, without hole or second text', tracks: 'ends and bindings of tracks that agree',
   system: "entries of the log's own, signed by a pinned key", admitted: 'openings that the log has answered',
-  embedded: 'checkpoints that recorders saw', anchors: 'time-stamp tokens that count: none is checked here; the checkpoints they stamped are',
-  time: 'sessions whose end as many time-stamp authorities bound as is demanded', blobs: 'pieces of sealed content that are those the entries name',
+  embedded: 'checkpoints that recorders saw', anchors: 'time-stamp tokens that count, by pinned authorities',
+  time: 'sessions whose end as many authorities bound as is demanded, at least one', blobs: 'pieces of sealed content that are those the entries name',
   disclosures: 'disclosures that match their commitments', complete: 'sessions that are whole', policy: 'tracks that are signed as was demanded',
 };
 

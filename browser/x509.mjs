@@ -298,9 +298,9 @@ function ecdsaParts(key, hash, signature) {
 function rsaParts(key, kind, hash, sig) {
   const { n, e, size } = key;
   if (size < 1024 || n % 2n === 0n || e % 2n === 0n || e === 1n || e >= 2n ** 31n || sig.length !== Math.ceil(size / 8)) return null;
-  const url = (x) => btoa(bytesOfNumber(x)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
+  const encoded = (x) => btoa(bytesOfNumber(x)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
   const params = { name: kind === 'rsa-pss' ? 'RSA-PSS' : 'RSASSA-PKCS1-v1_5', hash: `SHA-${hash}`, saltLength: hash / 8 };
-  return { format: 'jwk', material: { kty: 'RSA', n: url(n), e: url(e) }, params, sig };
+  return { format: 'jwk', material: { kty: 'RSA', n: encoded(n), e: encoded(e) }, params, sig };
 }
 
 /** bytesOfNumber writes a number that is not negative, big endian, in as many bytes at least. */
