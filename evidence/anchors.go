@@ -115,7 +115,7 @@ func (v *verification) publics() {
 		content, err := b.Load()
 		switch {
 		case err != nil:
-			v.find(CheckAnchors, Failed, where, err.Error())
+			v.unread(CheckAnchors, where, err)
 		case uint64(len(content)) != size || sha256.Sum256(content) != b.SHA256:
 			v.find(CheckAnchors, Failed, where, "not the bytes that the anchor names")
 		default:
@@ -213,7 +213,7 @@ func (v *verification) tokens() {
 		}
 		der, err := v.tokenOf(s.event)
 		if err != nil {
-			v.find(CheckAnchors, Failed, s.where, err.Error())
+			v.unread(CheckAnchors, s.where, err)
 			s.refuse(string(timestamp.ReasonNotDER), err.Error())
 			continue
 		}
@@ -243,7 +243,11 @@ func (v *verification) tokenOf(a *entry.Anchor) ([]byte, error) {
 	if b == nil {
 		return nil, nil
 	}
-	return b.Load()
+	der, err := b.Load()
+	if err == nil && sha256.Sum256(der) != b.SHA256 { // later tokens cover the one that is named, and no other of the same note
+		err = errChanged
+	}
+	return der, err
 }
 
 func (s *stamped) refuse(reason, detail string) { s.Counts, s.Reason, s.Detail = false, reason, detail }

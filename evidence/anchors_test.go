@@ -2,8 +2,11 @@ package evidence_test
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,6 +113,62 @@ func TestTokensMayStandBesideTheirLeaves(t *testing.T) {
 	if b := r.Sessions[0].Time.NotAfter; b.Time != "2008-03-04T00:00:01Z" || b.Authority != "three.example" {
 		t.Errorf("%+v", b)
 	}
+}
+
+// TestATokenIsTheOneThatItsLeafNames, also where the file changes under the verifier: the authority has signed both, and what covers the
+// leaf proves the age of one.
+func TestATokenIsTheOneThatItsLeafNames(t *testing.T) {
+	w := newTimed(t, Options{})
+	w.TokensAside = true
+	note, size := w.Checkpoint(), uint64(len(w.Leaves))
+	honest, backdated := w.three.Token(note, day("2008-03-04")), w.three.Token(note, day("2008-02-01"))
+	w.Record("three.example", size, note, honest)
+	w.Pin(3, w.one, w.two, w.three)
+	b, loads := w.bundle(), 0
+	b.Public[0].Load = func() ([]byte, error) {
+		if loads++; loads > 1 {
+			return backdated, nil
+		}
+		return honest, nil
+	}
+	want(t, evidence.Verify(b, w.Trust, evidence.Options{}), evidence.ExitFailed, evidence.CheckAnchors, "changed while it was judged")
+}
+
+// TestWhatCannotBeReadAgainIsNotJudged: a file that a disk gives up in the middle is no forgery.
+func TestWhatCannotBeReadAgainIsNotJudged(t *testing.T) {
+	w := newTimed(t, Options{})
+	w.TokensAside = true
+	w.Anchor(day("2008-03-04"), w.three)
+	w.Pin(3, w.one, w.two, w.three)
+	b := w.bundle()
+	public := Must(b.Public[0].Load())(t)
+	file := write(t, b)
+	for times := range 5 { // for the file's digest, with its header, for its checksum, its name, and the token
+		r := &dyingReader{Reader: bytes.NewReader(file), at: int64(bytes.Index(file, public)), times: times}
+		_, err := evidence.VerifyReader(r, int64(len(file)), w.Trust, evidence.Options{})
+		if read := (*evidence.ReadError)(nil); !errors.As(err, &read) {
+			t.Errorf("after %d times: %v", times, err)
+		}
+	}
+}
+
+// A dyingReader reads the bytes at an offset a few times.
+type dyingReader struct {
+	*bytes.Reader
+	at    int64
+	mu    sync.Mutex
+	times int
+}
+
+func (r *dyingReader) ReadAt(b []byte, off int64) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if off <= r.at && r.at < off+int64(len(b)) {
+		if r.times--; r.times < 0 {
+			return 0, os.ErrPermission
+		}
+	}
+	return r.Reader.ReadAt(b, off)
 }
 
 func TestWithoutACoveringAnchorTheTimeIsUnmet(t *testing.T) {

@@ -417,6 +417,30 @@ func TestONEHISTORY_aSplitViewWithinABundleIsFound(t *testing.T) {
 	}
 }
 
+// The tree of the file has the root of each size that was stamped: whoever was shown another one saw another history.
+func TestONEHISTORY_whatWasShownIsWhatWasStamped(t *testing.T) {
+	for _, same := range []bool{true, false} {
+		l, r := newLog(t)
+		one := NewAuthority(t, "one.example", day("2006-01-01"), day("2010-01-01"))
+		l.Pin(1, one)
+		shown := l.Checkpoint()
+		if !same {
+			head := checkpoint.Checkpoint{Origin: origin, Size: uint64(len(l.Leaves)), Root: [32]byte{1}}
+			shown = Must(note.Sign(&note.Note{Text: head.Text()}, l.Signers...))(t)
+		}
+		l.Anchor(rounds[0], one)
+		main := l.Open(SessionID(1), "bot", r)
+		main.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: entry.Text(shown)}))
+		main.Close()
+		l.Anchor(rounds[1], one)
+		if report := verify(t, l.Evidence(main.ID), l.Trust); same {
+			want(t, report, evidence.ExitVerified, "", "")
+		} else {
+			want(t, report, evidence.ExitFailed, evidence.CheckEmbedded, "split view")
+		}
+	}
+}
+
 func TestBlobsAndDisclosuresAreCheckedAgainstTheEntries(t *testing.T) {
 	l, r := newLog(t)
 	main := session(l, 1, r)

@@ -225,14 +225,17 @@ func (v *verification) again(index uint64, hash [32]byte) func() (*entry.Entry, 
 		i, _ := slices.BinarySearchFunc(v.b.Leaves, index, func(l Leaf, index uint64) int { return cmp.Compare(l.Index, index) })
 		content, err := v.b.Leaves[i].Load()
 		if err != nil {
+			v.noteUnread(err)
 			return nil, err
 		}
 		if leafHash(content) != hash {
-			return nil, errors.New("the leaf was changed while it was judged")
+			return nil, errChanged
 		}
 		return entry.Parse(content)
 	}
 }
+
+var errChanged = errors.New("the file was changed while it was judged")
 
 // inclusion judges whether the leaves stand in the log.
 func (v *verification) inclusion() {
@@ -242,6 +245,9 @@ func (v *verification) inclusion() {
 		return
 	}
 	v.passed[CheckInclusion] = v.leaves
+	for size, root := range v.walk.roots {
+		v.roots[size] = root
+	}
 }
 
 // span judges whether the file has every leaf of the range that it names.

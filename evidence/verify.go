@@ -77,7 +77,7 @@ type verification struct {
 	keys     Keys
 	sessions map[string]*Session
 	system   map[string]*systemTrack
-	roots    map[uint64]entry.Hash // that recorders were shown, by size
+	roots    map[uint64]entry.Hash // that the log had, at the sizes that were stamped, and that recorders were shown, by size
 	seen     seen
 	passed   map[CheckID]int
 	findings []Finding
@@ -179,11 +179,15 @@ func judge(b *Bundle, t *trust.Trust, opts Options) (Report, error) {
 // unread notes that something could not be loaded: either the file can't be read, and there is no verdict, or it is not what it
 // was when its checksums were compared.
 func (v *verification) unread(check CheckID, where Where, err error) {
+	v.noteUnread(err)
+	v.find(check, Failed, where, err.Error())
+}
+
+func (v *verification) noteUnread(err error) {
 	var read *ReadError
 	if errors.As(err, &read) && v.readErr == nil {
 		v.readErr = read
 	}
-	v.find(check, Failed, where, err.Error())
 }
 
 func (v *verification) find(check CheckID, outcome Outcome, where Where, detail string) {
@@ -299,15 +303,15 @@ func (v *verification) judge(r *Report) {
 	}
 }
 
-// views compares what recorders were shown: of one size there is one root. That they belong to the bundle's tree, which is
-// larger than any of them, takes an audit.
+// views compares what recorders were shown: of one size there is one root, the tree's where that is known. That those of other sizes
+// belong to the bundle's tree, which is larger than any of them, takes an audit.
 func (v *verification) views(s *Session) {
 	for _, m := range s.embedded {
 		if m.err != nil {
 			continue // Judge has told
 		}
 		if root, known := v.roots[m.size]; known && root != m.root {
-			v.find(CheckEmbedded, Failed, m.where, fmt.Sprintf("split view: the recorder was shown another root for size %d than was shown before", m.size))
+			v.find(CheckEmbedded, Failed, m.where, fmt.Sprintf("split view: the recorder was shown another root for size %d than was shown before, or was stamped", m.size))
 			continue
 		}
 		v.roots[m.size] = m.root
