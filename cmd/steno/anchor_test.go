@@ -16,6 +16,7 @@ import (
 	"github.com/stenolog/steno/internal/need"
 	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/timestamp/authority"
+	"github.com/stenolog/steno/trust"
 )
 
 // A devTSA is a development authority that fails after POST /fail, until POST /heal. Its root is in a file.
@@ -69,18 +70,39 @@ func setAuthorities(t *testing.T, file string, authorities []map[string]string) 
 	}
 }
 
+// pin has a deployment's trust file name these authorities and no others, and demand so many of them.
+func pin(t *testing.T, dir string, stamps int, authorities ...timestamp.Authority) {
+	t.Helper()
+	old, err := readTrust(filepath.Join(dir, trustFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := old.Config
+	c.Authorities, c.Stamps = authorities, stamps
+	pinned, err := trust.Make(c)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, trustFile), pinned.Marshal(), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAnchorScript drives steno anchor against a deployment whose server has two authorities.
 func TestAnchorScript(t *testing.T) {
 	curl := need.Program(t, "curl")
 	dir := filepath.Join(t.TempDir(), "deployment")
 	startUp(t, dir).stop()
 	var authorities []map[string]string
+	var pinned []timestamp.Authority
 	urls := map[string]string{}
 	for _, name := range []string{"dev-a", "dev-b"} {
-		urls[name], _ = devTSA(t, name, filepath.Join(dir, name+".pem"))
+		url, a := devTSA(t, name, filepath.Join(dir, name+".pem"))
+		urls[name], pinned = url, append(pinned, a)
 		authorities = append(authorities, map[string]string{"name": name, "url": urls[name], "certificates": name + ".pem"})
 	}
 	setAuthorities(t, filepath.Join(dir, serverFile), authorities)
+	pin(t, dir, 2, pinned...)
 	startUp(t, dir)
 	c, err := readClientConfig(dir)
 	if err != nil {

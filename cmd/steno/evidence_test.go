@@ -295,19 +295,7 @@ func newAwayDeployment(t *testing.T) *awayDeployment {
 	d.tsa, pinned = devTSA(t, name, filepath.Join(dir, name+".pem"))
 	d.authority(t, "fail")
 	setAuthorities(t, filepath.Join(dir, serverFile), []map[string]string{{"name": name, "url": d.tsa, "certificates": name + ".pem"}})
-	old, err := readTrust(filepath.Join(dir, trustFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := old.Config
-	c.Authorities, c.Stamps = []timestamp.Authority{pinned}, 1
-	demanding, err := trust.Make(c)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, trustFile), demanding.Marshal(), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	pin(t, dir, 1, pinned)
 	d.instance = startUp(t, dir)
 	d.stopQuorum(t)
 	return d
