@@ -36,6 +36,14 @@ func (m *maker) anchored() {
 	m.add("anchored by strangers", whole(), l.Trust)
 	m.add("anchored, and not demanded", whole(), l.TrustPinning(0, one, two))
 	m.add("anchored, and demanded", whole(), l.TrustPinning(2, one, two))
+	limited := limiting(m.t, "three.example", one)
+	l.TokensAside = false
+	l.Anchor(now.Add(3*time.Hour), limited)
+	for stamps, agree := range []Agreement{Verdicts, Verdicts, Verdicts, Nothing} {
+		m.add(fmt.Sprint("anchored by one whose chain limits names too, demanded: ", stamps), whole(), l.TrustPinning(stamps, one, limited, two))
+		m.all[len(m.all)-1].Agree = agree
+	}
+	l.Truncate(len(l.Leaves) - 1)
 	late := whole()
 	late.Anchors = late.Anchors[:2]
 	late.Public = nil
@@ -132,20 +140,32 @@ func Tokens(t testing.TB) []Case {
 
 // oneVoice is an authority under a root of its own with another one's key.
 func oneVoice(t testing.TB, of *evidencetest.Authority, name string) *evidencetest.Authority {
+	return rerooted(t, of, name, func(_, _ *x509.Certificate) {})
+}
+
+// limiting is one whose root says which names a signer may have, which not every verifier judges.
+func limiting(t testing.TB, name string, of *evidencetest.Authority) *evidencetest.Authority {
+	a := evidencetest.NewAuthority(t, name, of.From, of.Until)
+	return rerooted(t, a, name, func(root, signer *x509.Certificate) {
+		root.PermittedDNSDomains, signer.DNSNames = []string{"example.com"}, []string{"tsa.example.com"}
+	})
+}
+
+func rerooted(t testing.TB, of *evidencetest.Authority, name string, edit func(root, signer *x509.Certificate)) *evidencetest.Authority {
 	t.Helper()
 	a := evidencetest.NewAuthority(t, name, of.From, of.Until)
-	root, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := *a.Material.Anchor()
-	template.SubjectKeyId, template.AuthorityKeyId, template.PublicKey = nil, nil, nil
-	anchor := issued(t, &template, &template, root.Public(), root)
-	signer := *of.Material.Chain[0]
+	root, signer := *a.Material.Anchor(), *of.Material.Chain[0]
+	root.SubjectKeyId, root.AuthorityKeyId, root.PublicKey = nil, nil, nil
 	signer.AuthorityKeyId, signer.ExtraExtensions = nil, slices.DeleteFunc(slices.Clone(signer.Extensions), func(e pkix.Extension) bool {
 		return !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 37})
 	})
-	a.Material.Key, a.Material.Chain = of.Material.Key, []*x509.Certificate{issued(t, &signer, anchor, of.Material.Key.Public(), root), anchor}
+	edit(&root, &signer)
+	anchor := issued(t, &root, &root, key.Public(), key)
+	a.Material.Key, a.Material.Chain = of.Material.Key, []*x509.Certificate{issued(t, &signer, anchor, of.Material.Key.Public(), key), anchor}
 	a.Anchors = [][]byte{anchor.Raw}
 	return a
 }
