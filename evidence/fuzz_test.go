@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	cp "github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	. "github.com/stenolog/steno/evidence/evidencetest"
@@ -77,15 +78,20 @@ func FuzzBundleContents(f *testing.F) {
 	l, r := newLog(f)
 	main := l.Open(SessionID(1), "bot", r)
 	main.Add(Intent("a", "t", 1))
+	c := Custody()
 	for i, leaf := range l.Leaves {
-		f.Add(uint64(i), leaf, l.Checkpoint(), "params", []byte("{}"))
+		f.Add(uint64(i), leaf, l.Checkpoint(), "params", []byte("{}"), make([]byte, 96), c.Marshal())
 	}
-	f.Fuzz(func(t *testing.T, index uint64, leaf, checkpoint []byte, slot string, disclosure []byte) {
-		b := &evidence.Bundle{Origin: origin, Sessions: []string{SessionID(1)}, Checkpoint: checkpoint,
+	f.Fuzz(func(t *testing.T, index uint64, leaf, checkpoint []byte, slot string, disclosure, tree, custody []byte) {
+		b := &evidence.Bundle{Origin: origin, Sessions: []string{SessionID(1)}, Checkpoint: checkpoint, Custody: custody,
+			Range:     &evidence.Range{From: index, To: index + 1},
 			Leaves:    []evidence.Leaf{evidence.LeafOf(index, leaf)},
 			Anchors:   []evidence.Anchor{{Index: index, Note: checkpoint}},
 			Public:    []evidence.Blob{evidence.BlobOf(disclosure)},
 			Disclosed: []evidence.Disclosed{{Index: index, Slot: slot, Load: func() ([]byte, error) { return disclosure, nil }}}}
+		for ; len(tree) >= 32; tree = tree[32:] {
+			b.Tree = append(b.Tree, [32]byte(tree))
+		}
 		if r := evidence.Verify(b, l.Trust, evidence.Options{}); r.Exit == evidence.ExitVerified {
 			t.Fatalf("verified: %s", r.JSON())
 		}
@@ -95,6 +101,12 @@ func FuzzBundleContents(f *testing.F) {
 		}
 		if _, err := evidence.Read(bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
 			t.Fatalf("written and not read: %v", err)
+		}
+		if p, err := b.Proof(index); err == nil {
+			text, _, _ := strings.Cut(string(checkpoint), "\n\n")
+			if c, err := cp.Parse(text + "\n"); err != nil || p.Verify(leaf, c.Size, c.Root) != nil {
+				t.Fatalf("a proof that does not prove: %v", err)
+			}
 		}
 	})
 }

@@ -14,9 +14,13 @@ import (
 	"github.com/stenolog/steno/entry"
 )
 
-// The leaves are gone over once. Most of the time that this takes are signatures, of which each leaf has two: so leaves are read,
-// parsed, and their signatures verified in batches on all cores; what comes of a batch is then judged in the order of the log, by
-// one. Nothing of a leaf is kept but what tables say of it.
+// The leaves are gone over once. Each has two signatures, and they are most of the work: so leaves are read, parsed, and their
+// signatures verified in batches on all cores; what comes of a batch is then judged in the order of the log, by one. Nothing of a
+// leaf is kept but what tables say of it.
+//
+// Of the processor time that a bundle of 10^5 events takes, seven a leaf, two thirds are Ed25519 (a fifth of that SHA-512 over the
+// texts), an eighth is parsing, a tenth are the three SHA-256 (leaf, text, file), and judging in order is a twentieth. So batches
+// are small, and nothing else is done side by side.
 
 // leafBatch is how many leaves are read together: enough that handing them over costs nothing beside their signatures, and few
 // enough that a small bundle is spread over all cores.

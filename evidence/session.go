@@ -48,14 +48,6 @@ type openAction struct {
 	seq   uint64
 }
 
-// An embedded is a checkpoint in an event.
-type embedded struct {
-	where Where
-	size  uint64
-	root  entry.Hash
-	err   error // what is wrong with it
-}
-
 // A track is the chain of one recorder, as far as it could be followed.
 type track struct {
 	chain  *entry.Track // nil before the opening entry
@@ -73,45 +65,6 @@ type track struct {
 type point struct {
 	seq, next, index uint64
 	hash             entry.Hash
-}
-
-// An arrived is an entry whose turn may not have come.
-type arrived struct {
-	index  uint64
-	entry  *entry.Entry
-	signed signature
-	again  func() (*entry.Entry, error) // reads it again, so that it need not be held
-}
-
-// verify verifies the recorder's signature, if that was not done by the chain's key already.
-func (a arrived) verify(chain *entry.Track) error {
-	if chain.Enrolment != nil && a.signed.key == chain.Enrolment.RecorderKey {
-		return a.signed.err
-	}
-	return a.entry.VerifyRecorder(chain.Verifier)
-}
-
-// An early is an entry that stands in the log ahead of its predecessors.
-type early struct {
-	seq, index uint64
-	order      int // of arrival
-	signed     signature
-	read       func() (*entry.Entry, error)
-}
-
-// waiting is a heap of them, the lowest sequence number first.
-type waiting []early
-
-func (w waiting) Len() int { return len(w) }
-func (w waiting) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(w[i].seq, w[j].seq), cmp.Compare(w[i].order, w[j].order)) < 0
-}
-func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
-func (w *waiting) Push(x any)   { *w = append(*w, x.(early)) }
-func (w *waiting) Pop() any {
-	last := (*w)[len(*w)-1]
-	*w = (*w)[:len(*w)-1]
-	return last
 }
 
 // NewSession begins to judge a session whose entries are proven under no checkpoint that has the quorum.
@@ -162,20 +115,6 @@ func (s *Session) take(t *track, a arrived) (grown bool) {
 		return s.extend(t, a)
 	}
 	return false
-}
-
-// drain takes what came early, as far as it fits now.
-func (s *Session) drain(t *track) {
-	for !t.broken && len(t.early) > 0 && t.early[0].seq <= t.chain.Next {
-		next := heap.Pop(&t.early).(early)
-		e, err := next.read()
-		if err != nil {
-			t.broken = true
-			s.find(CheckBundle, Failed, Where{Index: &next.index, Session: s.ID}, err.Error())
-			return
-		}
-		s.take(t, arrived{next.index, e, next.signed, next.read})
-	}
 }
 
 func (s *Session) begin(t *track, a arrived) bool {
@@ -312,37 +251,6 @@ func (s *Session) event(where Where, index uint64, ev entry.Event) error {
 		delete(s.actions, actionOf(ev))
 	}
 	return nil
-}
-
-// embed judges a checkpoint that an event embeds, which is not kept.
-func (s *Session) embed(where Where, index uint64, note entry.Text) {
-	if note == "" {
-		return
-	}
-	cp := s.open([]byte(note))
-	m := embedded{where: where, size: cp.Size, root: cp.Root}
-	m.err = s.keys.Embedded(trust.Checkpoint{Size: cp.Size, Root: cp.Root}, cp.err, index)
-	s.embedded = append(s.embedded, m)
-}
-
-// A seenCheckpoint is what a recorder was shown, and what is wrong with it.
-type seenCheckpoint struct {
-	Size uint64
-	Root entry.Hash
-	err  error
-}
-
-// seen opens each checkpoint once: many recorders are shown the same.
-type seen map[entry.Hash]seenCheckpoint
-
-func (s seen) open(t *trust.Trust, note []byte) seenCheckpoint {
-	digest := entry.HashOf(note)
-	if c, known := s[digest]; known {
-		return c
-	}
-	cp, err := t.OpenCheckpoint(note)
-	s[digest] = seenCheckpoint{cp.Size, cp.Root, err}
-	return s[digest]
 }
 
 // actionOf is the member action of an event about one. In the one form of events every quote inside a string is escaped,

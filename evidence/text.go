@@ -47,6 +47,7 @@ func (r Report) Text(w io.Writer) error {
 			p.session(s)
 		}
 		p.anchors(r.Anchors)
+		p.custody(r.Custody)
 		p.checks(r)
 	}
 	_, err := io.WriteString(w, p.b.String())
@@ -170,6 +171,39 @@ func (p *printer) anchors(anchors []AnchorReport) {
 		}
 		p.line("  log index %d: of %s, DOES NOT COUNT (%s): %s", a.Index, a.Authority, a.Reason, a.Detail)
 	}
+}
+
+// custody says who handed the file over. What of it was checked is said of the check.
+func (p *printer) custody(c *CustodyReport) {
+	if c == nil {
+		return
+	}
+	p.line("")
+	p.line("Exhibit %s, by the word of whoever made this file", c.Exhibit)
+	for _, x := range []struct{ what, who string }{
+		{"matter", c.Matter}, {"made", c.Made}, {"exporter", c.Exporter}, {"approved by", c.Approver}, {"for", c.Recipient}, {"legal basis", c.Basis},
+		{"shown in clear", strings.Join(c.Disclosed, ", ")},
+	} {
+		if x.who != "" {
+			p.line("  %s: %s", x.what, x.who)
+		}
+	}
+	for _, w := range c.Withheld {
+		p.line("  withheld: %s%s", w.Class, reason(w))
+	}
+	p.line("  custody record sha256 %s, of %d entries of these sessions", c.SHA256, c.Entries)
+	if c.Index == nil {
+		p.line("  that the log recorded the hand-over is not shown")
+		return
+	}
+	p.line("  recorded by the log at leaf %d, handed over by whom it authenticated as %s", *c.Index, c.Principal)
+}
+
+func reason(w Withheld) string {
+	if w.Reason == "" {
+		return ""
+	}
+	return " (" + w.Reason + ")"
 }
 
 func orUnknown(s string) string {
