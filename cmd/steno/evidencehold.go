@@ -85,11 +85,6 @@ func (h *holding) add(index uint64, leaf []byte, recorded bool) error {
 	return nil
 }
 
-func (h *holding) has(index uint64) bool {
-	_, ok := h.leaves[index]
-	return ok
-}
-
 // disclose keeps a disclosure, in the form that a file has it in.
 func (h *holding) disclose(d evidence.Disclosed) error {
 	if len(h.disclosed) == evidence.MaxDisclosed {
