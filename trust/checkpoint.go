@@ -24,6 +24,9 @@ type Checkpoint struct {
 	// Witnessed says that policy's quorum is met, and every requirement. Where the quorum is none, it says little.
 	Witnessed bool
 	Missing   string // why it is not, in words
+	// Early says that witnesses' signatures are missing that can still come: it is not Witnessed, and would not be if those counted that
+	// it has of pinned witnesses and that do not count. Where the log's own is missing, nothing is to come.
+	Early bool
 
 	verified []byte
 }
@@ -70,10 +73,10 @@ func (t *Trust) OpenCheckpoint(b []byte) (Checkpoint, error) {
 		return Checkpoint{}, errors.New("checkpoint: its first line is another origin than the log's that is pinned")
 	}
 	out := Checkpoint{Origin: c.Origin, Size: c.Size, Root: c.Root, Note: bytes.Clone(b), verified: verifiedNote(n)}
-	var not []error
+	var not []uncounted
 	out.Cosigned, not = t.cosigned(n.Sigs, c.Size)
 	signed := t.signed(n.Sigs, c.Size)
-	out.Missing = t.missing(out.Cosigned, not, signed)
+	out.Missing, out.Early = t.missing(out.Cosigned, not, signed)
 	out.Witnessed = out.Missing == ""
 	return out, t.judgeSigned(signed, out)
 }
@@ -120,16 +123,22 @@ func find(sigs []note.Signature, v *checkpoint.Verifier) (note.Signature, bool) 
 	return sigs[i], true
 }
 
-// cosigned lists the cosignatures that count, and why others do not. What a compromised key signed does not: whoever has it
+// An uncounted is a cosignature that does not count, and why.
+type uncounted struct {
+	Cosignature
+	err error
+}
+
+// cosigned lists the cosignatures that count, and those that do not. What a compromised key signed does not: whoever has it
 // can choose the time.
-func (t *Trust) cosigned(sigs []note.Signature, size uint64) (out []Cosignature, not []error) {
+func (t *Trust) cosigned(sigs []note.Signature, size uint64) (out []Cosignature, not []uncounted) {
 	for _, w := range t.policy.Witnesses {
 		s, ok := find(sigs, w.Verifier)
 		if !ok {
 			continue
 		}
 		if _, err := t.countsFor(RoleWitness, w.Verifier, size); err != nil {
-			not = append(not, err)
+			not = append(not, uncounted{Cosignature{Witness: w.Name, Algorithm: w.Verifier.Algorithm()}, err})
 			continue
 		}
 		raw, err := base64.StdEncoding.DecodeString(s.Base64)
@@ -185,10 +194,15 @@ func (t *Trust) judgeSigned(signed []signature, c Checkpoint) error {
 	return fmt.Errorf("checkpoint: %w", ErrNotSigned)
 }
 
-// missing says what policy demands beyond, or "".
-func (t *Trust) missing(cosigned []Cosignature, not []error, signed []signature) string {
-	if !t.met(cosigned, func(Cosignature) bool { return true }) {
-		return fmt.Sprintf("the quorum %q is not met: %s", t.policy.Quorum, names(cosigned, not))
+// missing says what policy demands beyond, or "", and whether it is witnesses' signatures that are not here at all.
+func (t *Trust) missing(cosigned []Cosignature, not []uncounted, signed []signature) (why string, early bool) {
+	here := slices.Clone(cosigned)
+	for _, u := range not {
+		here = append(here, u.Cosignature)
+	}
+	anyKind, postQuantum := func(Cosignature) bool { return true }, func(c Cosignature) bool { return c.Algorithm.PostQuantum() }
+	if !t.met(cosigned, anyKind) {
+		return fmt.Sprintf("the quorum %q is not met: %s", t.policy.Quorum, names(cosigned, not)), !t.met(here, anyKind)
 	}
 	for _, r := range t.Require {
 		if t.before(cosigned, r.From) {
@@ -199,13 +213,13 @@ func (t *Trust) missing(cosigned []Cosignature, not []error, signed []signature)
 		if !slices.ContainsFunc(signed, func(s signature) bool {
 			return s.err == nil && s.verifier.Algorithm().PostQuantum() && (!s.compromised || t.NeedsWitnesses())
 		}) {
-			return fmt.Sprintf("from %s on the log signs with %s as well, and this is not shown to be older", day, r.Algorithm)
+			return fmt.Sprintf("from %s on the log signs with %s as well, and this is not shown to be older", day, r.Algorithm), false
 		}
-		if !t.met(cosigned, func(c Cosignature) bool { return c.Algorithm.PostQuantum() }) {
-			return fmt.Sprintf("from %s on the quorum is one of %s, and this is not shown to be older", day, r.Algorithm)
+		if !t.met(cosigned, postQuantum) {
+			return fmt.Sprintf("from %s on the quorum is one of %s, and this is not shown to be older", day, r.Algorithm), !t.met(here, postQuantum)
 		}
 	}
-	return ""
+	return "", false
 }
 
 func (t *Trust) met(cosigned []Cosignature, counts func(Cosignature) bool) bool {
@@ -219,7 +233,7 @@ func (t *Trust) before(cosigned []Cosignature, day time.Time) bool {
 	return t.NeedsWitnesses() && t.met(cosigned, func(c Cosignature) bool { return c.Time < uint64(day.Unix()) })
 }
 
-func names(cosigned []Cosignature, not []error) string {
+func names(cosigned []Cosignature, not []uncounted) string {
 	s := "no pinned witness has cosigned"
 	for i, c := range cosigned {
 		if i == 0 {
@@ -233,8 +247,8 @@ func names(cosigned []Cosignature, not []error) string {
 	} else if len(not) > 0 {
 		s = "no cosignature counts"
 	}
-	for _, err := range not {
-		s += "; " + err.Error()
+	for _, u := range not {
+		s += "; " + u.err.Error()
 	}
 	return s
 }

@@ -164,6 +164,9 @@ func TestCheckpointCountsInTheWindowsOfItsKeys(t *testing.T) {
 		if got := tr.Quorum(head(size, 1, noon, by...)); got != (wantSigned && wantWitnessed) {
 			t.Fatalf("quorum %v", got)
 		}
+		if cp.Early != (quorum && len(by2) < 2 && cp.Missing != "") {
+			t.Fatalf("signed by %q: early is %v", by2, cp.Early)
+		}
 		if (cp.Missing == "") != cp.Witnessed {
 			t.Fatalf("witnessed %v, missing %q", cp.Witnessed, cp.Missing)
 		}
