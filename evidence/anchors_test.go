@@ -392,6 +392,21 @@ func TestCompromisedAuthority(t *testing.T) {
 	}
 }
 
+// TestPendingIsNotHeardWhereAllHaveStamped: where as many tokens are here as are demanded, none of which counts, none was to come.
+func TestPendingIsNotHeardWhereAllHaveStamped(t *testing.T) {
+	w := newTimed(t, Options{})
+	one, two := *w.one, *w.two
+	one.Compromised, two.Compromised = day("2007-01-01"), day("2007-01-01")
+	for stamps, exit := range map[int]int{2: evidence.ExitPolicy, 3: evidence.ExitIncomplete} {
+		b := w.bundle()
+		b.Pending = []evidence.CheckID{evidence.CheckTime}
+		want(t, verify(t, b, w.TrustPinning(stamps, &one, &two, w.three)), exit, evidence.CheckTime, "is compromised since")
+	}
+	b := w.without(w.rounds[1][1], w.rounds[2][1]) // with nothing over the session of two.example's
+	b.Pending = []evidence.CheckID{evidence.CheckTime}
+	want(t, verify(t, b, w.TrustPinning(2, &one, &two)), evidence.ExitIncomplete, evidence.CheckTime, "ask for a later one")
+}
+
 // TestACheckpointCoversWhatIsBelowItsSize and nothing more, neither of the session nor of earlier tokens.
 func TestACheckpointCoversWhatIsBelowItsSize(t *testing.T) {
 	for _, after := range []bool{true, false} {

@@ -58,9 +58,20 @@ func (v *verification) times(r *Report) {
 			s.Time.NotAfter = &TimeBound{Time: instant(c.token.NotAfter()), Authority: c.Authority, AnchorIndex: c.Index, Size: c.Size}
 			v.passed[CheckTime]++
 		} else if v.t.Stamps() > 0 {
-			v.unmet(CheckTime, Where{Session: s.Session, Index: &last}, v.unbound(last, s.Time.Authorities))
+			v.unmet(CheckTime, Where{Session: s.Session, Index: &last}, v.unbound(last, s.Time.Authorities), v.stampedBy(last) < v.t.Stamps())
 		}
 	}
+}
+
+// stampedBy counts the pinned authorities of which a token over a leaf is here, whether it counts or not.
+func (v *verification) stampedBy(index uint64) int {
+	names := map[string]bool{}
+	for _, s := range v.stamped {
+		if s.authority.Name != "" && s.Size > index {
+			names[s.authority.Name] = true
+		}
+	}
+	return len(names)
 }
 
 // unbound says in words why the time of a leaf is not bound as was demanded.

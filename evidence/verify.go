@@ -214,15 +214,16 @@ func (v *verification) checkpoint() bool {
 	if cp.Witnessed {
 		v.passed[CheckWitnesses] += len(CheckpointInfoOf(v.t, cp).Operators())
 	} else {
-		v.unmet(CheckWitnesses, where, cp.Missing)
+		v.unmet(CheckWitnesses, where, cp.Missing, cp.Early)
 	}
 	return true
 }
 
 // unmet notes that a demand is not met. A file that says that it was made too early for that can be followed by a better one: what
-// it says is no more than a reason to ask, and meets nothing.
-func (v *verification) unmet(check CheckID, where Where, why string) {
-	if !v.b.isPending(check) {
+// it says is no more than a reason to ask, and meets nothing. It is not heard where it is not early: where all is here that was
+// asked for, and does not count.
+func (v *verification) unmet(check CheckID, where Where, why string, early bool) {
+	if !early || !v.b.isPending(check) {
 		v.find(check, Unmet, where, why)
 		return
 	}

@@ -172,6 +172,46 @@ func TestKeysCountWithinTheirWindows(t *testing.T) {
 	}
 }
 
+// TestPendingIsNotHeardWhereAllHaveSigned: a file is not early that lacks nothing that witnesses could still give.
+func TestPendingIsNotHeardWhereAllHaveSigned(t *testing.T) {
+	l := NewWith(t, origin, Options{})
+	session(l, 1, l.Enrol("acme/agents/bot", entry.HolderAgent, "bot"))
+	own := NewWitness(t, checkpoint.CosignatureMLDSA44, origin)
+	for i := range 3 {
+		l.Witnesses = append(l.Witnesses, NewWitness(t, checkpoint.CosignatureMLDSA44, fmt.Sprintf("witness%d.example/pq", i+1)))
+	}
+	demanding := l.TrustWith(func(c *trust.Config) {
+		c.Policy, c.Operators = Policy([]string{l.Trust.Log, own.Verifier().String()}, l.Witnesses, 2)
+		c.Require = []trust.Requirement{{Algorithm: "ml-dsa-44", From: day("2020-01-01")}}
+	})
+	ends := l.TrustWith(func(c *trust.Config) {
+		c.Policy, c.Operators = Policy([]string{l.Trust.Log}, l.Witnesses, 2)
+		c.Windows = []trust.Window{{Role: trust.RoleWitness, Key: l.Witnesses[0].Verifier().String(), Until: 3}}
+	})
+	all := l.Witnesses
+	for _, c := range []struct {
+		signed int
+		trust  *trust.Trust
+		exit   int
+		words  string
+	}{
+		{1, demanding, evidence.ExitIncomplete, "ask for a later one"},
+		{2, demanding, evidence.ExitPolicy, "the log signs with ml-dsa-44 as well"},
+		{1, ends, evidence.ExitIncomplete, "ask for a later one"},
+		{2, ends, evidence.ExitPolicy, "is not met"}, // the first witness's key ended long before
+		{3, ends, evidence.ExitVerified, ""},
+	} {
+		l.Witnesses = all[:c.signed]
+		b := l.Evidence(SessionID(1))
+		b.Pending = []evidence.CheckID{evidence.CheckWitnesses}
+		check := evidence.CheckWitnesses
+		if c.exit == evidence.ExitVerified {
+			check = ""
+		}
+		want(t, verify(t, b, c.trust), c.exit, check, c.words)
+	}
+}
+
 func TestACompromisedWitnessCountsForNothing(t *testing.T) {
 	l := NewWith(t, origin, Options{Witnesses: 5, Quorum: 2})
 	session(l, 1, l.Enrol("acme/agents/bot", entry.HolderAgent, "bot"))
