@@ -1,14 +1,12 @@
-// The page: files come in by hand, and what was found is shown as text. Every node is made by el, whose strings are text and
-// whose unseen characters are made visible: there is no other way from a file to the page.
+// The page: files come in by hand, and what was found is shown as text.
 
 import { isFault } from './anchors.mjs';
 import { cut, hexOf } from './bytes.mjs';
 import { sha256, unsupported } from './crypt.mjs';
-import { noteIn } from './enrolment.mjs';
-import { visible } from './safe.mjs';
+import { append, at, badge, digest, el } from './dom.mjs';
 import { schema } from './schema.mjs';
-import { verify } from './verify.mjs';
-import { badgeOf, badges, checkText, gapText, headline, meaning, placeText, runs, timelines, worth } from './view.mjs';
+import { tooEarly, verify } from './verify.mjs';
+import { badgeOf, badges, checkText, custodyView, gapText, headline, meaning, ownEntries, placeText, runs, timelines, worth } from './view.mjs';
 
 const maxFile = 1 << 30; // bytes: all of it is held in memory
 const rowsAtOnce = 2000; // of all sessions, before somebody asks for more
@@ -20,55 +18,7 @@ const maxNodes = 100_000; // of which payloads are made up, before somebody asks
 
 const byID = (id) => document.getElementById(id);
 
-/** el makes an element. Strings among its children are shown, not read as markup; null and false are left out. */
-function el(name, attributes, ...children) {
-  const [tag, ...classes] = name.split('.');
-  const e = document.createElement(tag);
-  if (classes.length > 0) e.className = classes.join(' ');
-  for (const [k, v] of Object.entries(attributes ?? {})) e.setAttribute(k, v);
-  append(e, children);
-  return e;
-}
-
-const plain = /^[ -~]*$/; // characters that are what they look like, as most are: there is nothing to make visible
-
-function append(e, children) {
-  for (const c of children.flat(3)) {
-    if (c === null || c === undefined || c === false) continue;
-    if (c instanceof Node) e.append(c);
-    else if (typeof c === 'string' && plain.test(c)) e.append(c);
-    else for (const p of pieces(typeof c === 'object' && c.raw !== undefined ? c.raw : noteIn(String(c)))) e.append(p); // there can be too many for one call
-  }
-}
-
-// Words that are written from right to left. Each run stands by itself, so that numbers beside it keep their order.
-const rightToLeft = /([\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]+(?: [\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]+)*)/u;
-
-function isolated(text) {
-  const e = document.createElement('bdi');
-  e.textContent = text;
-  return e;
-}
-
-/** pieces are nodes that show a binary string. After a line feed that was written out stands a real one. */
-function pieces(s) {
-  return visible(s).flatMap((p) => {
-    if (p.text !== undefined) return p.text.split(rightToLeft).map((part, i) => (i % 2 === 1 ? isolated(part) : document.createTextNode(part)));
-    const e = document.createElement('span');
-    e.className = 'escape';
-    e.textContent = p.escape;
-    return p.escape === '\\n' ? [e, document.createTextNode('\n')] : [e];
-  });
-}
-
-const badge = (name) => el(`span.badge.${name.replaceAll(' ', '-')}`, { title: badges[name] }, name);
-
 // Times.
-
-/** at shows a time, given as RFC 3339 in UTC, and its place for the time in the reader's zone. */
-function at(time) {
-  return el('time', { datetime: time }, el('span.utc', null, time.replace('T', ' ').replace('Z', ' UTC')), el('span.zone'));
-}
 
 function showZone() {
   const zone = byID('zone').value;
@@ -114,11 +64,6 @@ function showFile(kind) {
     compared.className = given === f.digest ? 'compared same' : 'compared differs';
   });
   byID(`${kind}-file`).replaceChildren(el('p', null, el('strong', null, f.name), ` (${f.bytes.length} bytes)`), digest(f.digest), el('p.compare', null, input, compared));
-}
-
-/** digest shows 64 hexadecimal digits in groups, as people compare them. */
-function digest(hex) {
-  return el('p.digest', { 'data-sha256': hex }, 'SHA-256 ', el('code', null, hex.match(/.{1,8}/g).map((g) => el('span', null, g))));
 }
 
 function problem(words) {
@@ -173,7 +118,7 @@ function show(v) {
     el(`section.verdict.${whole.replaceAll(' ', '-')}`, null, el('h2', null, badge(whole), ' ', headline(r)),
       el('p', null, badges[whole], `. steno-verify would end with exit code ${r.exit}.`),
       r.error !== undefined && el('p.problem', null, r.error)),
-    findings(r), basisOf(v), notChecked(r), r.sessions.map(session), checksOf(r), jsonOf(r), legend(),
+    findings(r), custodyOf(v), basisOf(v), notChecked(r), r.sessions.map(session), ownOf(v, rows.get(ownEntries), left), checksOf(r), jsonOf(r), legend(),
   ]);
   showZone();
 }
@@ -186,6 +131,36 @@ function findings(r) {
     c.others > 0 && el('p.place', null, `and ${c.others} more of the same check`))));
 }
 
+/** custodyOf shows who handed the file over, in the words of whoever made it. */
+function custodyOf(v) {
+  if (!v.bundle?.custody) return null;
+  const c = custodyView(v);
+  const list = (rows) => el('dl', null, rows.map(([name, text]) => [el('dt', null, name), el('dd', null, name === 'made' ? at(text) : text)]));
+  return el('section.custody', { 'data-badge': c.badge }, el('h2', null, 'Custody record'),
+    el('p', null, badge(c.badge), c.badge === 'failed' ? ' It is not right: ' : ' Checked: ', c.checked, '.'),
+    c.raw !== null && [el('p', null, 'As it stands in the file:'), el('pre.content', null, { raw: c.raw })],
+    c.recorded.length > 0 && list(c.recorded),
+    c.words.length > 0 && [el('p.of-the-maker', null, badge('not checked'), ' The words of whoever made this file, which nobody has checked:'), list(c.words)]);
+}
+
+/** claimsOf shows what the file says that it holds, and what it was made too early for. */
+function claimsOf(v) {
+  const { range, pending } = v.bundle;
+  const state = (id) => v.report.checks.find((c) => c.id === id);
+  const early = pending.map((id) => el('p', null, state(id).outcome === 'incomplete'
+    ? [badge('pending'), ` made before ${tooEarly[id]}: ask for a later one`] : `made before ${tooEarly[id]}, by its own word; nothing that is demanded is missing for that`));
+  return [
+    range !== null && [el('dt', null, 'range'), el('dd', null, `every leaf of the log from ${range.from} up to, but not, ${range.to}: ${state('range').passed} are here`)],
+    early.length > 0 && [el('dt', null, 'made early'), el('dd', null, early)],
+  ];
+}
+
+/** ownOf shows, of a file that is of a range, the entries of the log's own that are of no session of the file. */
+function ownOf(v, rows, left) {
+  if (rows === undefined || rows.length === 0) return null;
+  return el('section.session', null, el('h2', null, "The log's own entries in the range"), timelineOf({ tracks: [] }, rows, Math.min(left, rows.length)));
+}
+
 function basisOf(v) {
   const r = v.report;
   if (r.origin === undefined) return null;
@@ -195,6 +170,7 @@ function basisOf(v) {
     el('dt', null, 'trust file'), el('dd', null, digest(r.trust_sha256), el('p.hint', null, 'Compare it with what you were given by somebody you trust.')),
     el('dt', null, 'this evidence'), el('dd', null, digest(r.bundle_sha256)),
     cp && [el('dt', null, 'checkpoint'), el('dd', null, `size ${cp.size}, root `, el('code', null, cp.root)), el('dt', null, 'seen by'), el('dd', null, seenBy(v, cp))],
+    cp && claimsOf(v),
     anchors(r)));
 }
 

@@ -23,6 +23,9 @@ const batch = 512; // leaves that are prepared at once
 export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'range', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
   'system', 'admitted', 'embedded', 'anchors', 'time', 'blobs', 'disclosures', 'custody', 'complete', 'policy'];
 
+/** tooEarly says what a file can say that it was made before. */
+export const tooEarly = { witnesses: 'the witnesses had seen what it holds', time: 'the time stamps were there' };
+
 /**
  * verify judges a bundle by a trust file, both Uint8Arrays, and gives the report (as steno-verify --json has it) and what there
  * is to show: the leaves with their entries, the disclosures, the trust file. schema is that of events.
@@ -76,7 +79,7 @@ class Verification {
    * too early for that: it can be followed by a better one. What it says meets nothing.
    */
   find(check, outcome, where, detail) {
-    const before = { witnesses: 'the witnesses had seen what it holds', time: 'the time stamps were there' }[check];
+    const before = tooEarly[check];
     if (outcome === 'unmet' && before !== undefined && this.bundle.pending.includes(check)) {
       this.findings.push({ check, outcome: 'incomplete', where, detail: `${detail}; the file says that it was made before ${before}: ask for a later one` });
     } else this.findings.push({ check, outcome, where, detail });

@@ -1,6 +1,6 @@
 // What a verification says, in the words and badges that people see. Nothing here touches a page.
 
-import { base64Of } from './bytes.mjs';
+import { base64Of, binary } from './bytes.mjs';
 import { timeOf } from './enrolment.mjs';
 import { payloadAt } from './disclosure.mjs';
 import { mentions, valueOf } from './session.mjs';
@@ -17,10 +17,34 @@ export const badges = {
 /** basis is the badge of what stands under the checkpoint and is right in itself. */
 function basis(v) {
   const state = (id) => v.report.checks.find((c) => c.id === id)?.outcome;
+  // One proof is for all: where it does not lead to the root, there is no telling of which.
+  if (v.findings.some((f) => f.check === 'inclusion' && f.where.file === 'tree')) return 'not checked';
   if (state('witnesses') === 'not-checked') return 'not checked';
-  if (state('witnesses') === 'unmet' || state('checkpoint') === 'unmet') return 'pending';
+  if (['unmet', 'incomplete'].includes(state('witnesses')) || state('checkpoint') === 'unmet') return 'pending';
   return v.trust.needsWitnesses() ? 'verified' : 'log-signed only';
 }
+
+/** custodyView says of a custody record what stands in it, and what was checked of it. */
+export function custodyView(v) {
+  const { custody: c } = v.report;
+  const { outcome, detail } = v.report.checks.find((x) => x.id === 'custody');
+  const base = outcome === 'passed' ? basis(v) : outcome === 'failed' ? 'failed' : 'not checked';
+  if (c === null) return { badge: base, checked: detail ?? 'it was not looked into', recorded: [], words: [], raw: binary(v.bundle.custody) };
+  const withheld = c.withheld.map((w) => (w.reason === undefined ? w.class : `${w.class} (${w.reason})`)).join('; ');
+  return {
+    badge: base, raw: null,
+    checked: outcome === 'passed'
+      ? `the log recorded the hand-over before this file was made, at log index ${c.index}, with this exhibit, this matter, these classes and the sessions of `
+        + `this file; the record counts the ${c.entries} entries of them that are here; nothing is shown of a class that it does not disclose`
+      : outcome === 'failed' ? detail : 'nothing',
+    recorded: rowsOf([['exhibit', c.exhibit], ['matter', c.matter], ['disclosed', c.disclosed.join(', ') || 'nothing'],
+      ['handed over by', c.principal === undefined ? undefined : `${c.principal}, as the log authenticated them, by its word`]]),
+    words: rowsOf([['made', c.made], ['exporter', c.exporter], ['approver', c.approver], ['recipient', c.recipient], ['basis', c.basis],
+      ['withheld', withheld || 'nothing']]),
+  };
+}
+
+const rowsOf = (pairs) => pairs.filter(([, text]) => text !== undefined);
 
 /** badgeOf is the badge of the file as a whole. */
 export function badgeOf(v) {
@@ -82,36 +106,42 @@ export function placeText(w) {
 
 export const checkText = {
   bundle: 'file intact in every byte', checkpoint: 'checkpoint signed by a pinned key of the log',
-  witnesses: 'operators of pinned witnesses that saw it, as the trust file demands', inclusion: 'leaves proven to stand in the log',
+  witnesses: 'operators of pinned witnesses that saw it, as the trust file demands', range: 'leaves of the range that the file names, which are all here',
+  inclusion: 'leaves proven to stand in the log',
   entries: 'entries well formed and made for this log', received: 'receipts signed by a pinned key of the log',
   enrolment: "recorders' keys enrolled by a pinned enroller, for the agent and time", recorder: 'entries signed by the enrolled key',
   chain: 'links of chains, without hole or second text', tracks: 'ends and bindings of tracks that agree',
   system: "entries of the log's own, signed by a pinned key", admitted: 'openings that the log has answered',
   embedded: 'checkpoints that recorders saw', anchors: 'time-stamp tokens that count, by pinned authorities',
   time: 'sessions whose end as many authorities bound as is demanded, at least one', blobs: 'pieces of sealed content that are those the entries name',
-  disclosures: 'disclosures that match their commitments', complete: 'sessions that are whole', policy: 'tracks that are signed as was demanded',
+  disclosures: 'disclosures that match their commitments', custody: 'custody records that are right about the file, and that the log knew of',
+  complete: 'sessions that are whole', policy: 'tracks that are signed as was demanded',
 };
+
+/** ownEntries is where timelines have the entries of the log's own that are of no session, in a file that is of a range. */
+export const ownEntries = '';
 
 /**
  * timelines lists what is shown of each session: its events and what the log says of it, by their place in the log. What a row
  * says is made when it is looked at: there can be many.
  */
 export function timelines(v) {
-  if (v.report.sessions.length === 0) return new Map();
+  if (v.report.checkpoint === undefined) return new Map();
   const base = basis(v);
   const found = new Map();
   for (const f of v.findings) {
-    if (f.where.index === undefined || f.check === 'disclosures' || f.outcome === 'incomplete') continue;
+    if (f.where.index === undefined || ['disclosures', 'custody'].includes(f.check) || f.outcome === 'incomplete') continue;
     if (found.get(f.where.index) !== 'failed') found.set(f.where.index, f.outcome);
   }
   const shown = new Map(v.disclosed.map((d) => [`${d.index} ${d.event} ${d.slot}`, d]));
   const blobs = badBlobs(v);
   const rows = new Map(v.report.sessions.map((s) => [s.session, []]));
+  if (v.bundle.range !== null) rows.set(ownEntries, []);
   for (const l of v.leaves) {
     if (l.entry === null) continue;
     const badge = leafBadge(l, found.get(l.index), base);
     l.entry.events.forEach((ev, i) => {
-      const of = rows.get(l.entry.track === 'log' ? mentions(ev) : l.entry.session);
+      const of = l.entry.track === 'log' ? rows.get(mentions(ev)) ?? rows.get(ownEntries) : rows.get(l.entry.session);
       of?.push({ index: l.index, track: l.entry.track, row: () => rowOf(l, i, badge, shown, blobs) });
     });
   }

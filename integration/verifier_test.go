@@ -245,6 +245,12 @@ func TestThePageBadgesEveryEventAndPayload(t *testing.T) {
 		{"tampered: an entry left out", []string{"failed", "not checked", "verified"}, []string{"redacted"}},
 		{"tampered: a broken chain", []string{"failed", "verified"}, []string{"redacted"}},
 		{"tampered: cut", nil, nil},
+		{"pending: witnesses, unmet", []string{"pending"}, []string{"redacted"}},
+		{"pending: witnesses, met", []string{"verified"}, []string{"redacted"}},
+		{"tampered: a hash of the tree", []string{"not checked"}, []string{"not checked"}},
+		{"range of all", []string{"verified"}, []string{"redacted"}},
+		{"custody", []string{"verified"}, []string{"redacted", "verified"}},
+		{"custody discloses nothing", []string{"verified"}, []string{"redacted", "verified"}},
 	} {
 		j := b.judge(named(t, c.name))
 		for what, pair := range map[string][2][]string{"events": {keys(j.Rows), c.rows}, "payloads": {keys(j.Sealed), c.sealed}} {
@@ -287,6 +293,51 @@ func TestThePageShowsHostileContentAsText(t *testing.T) {
 	}
 	if stolen != "undefined" || elements > 0 {
 		t.Errorf("content became markup: %s, %d elements", stolen, elements)
+	}
+}
+
+// TestThePageShowsTheCustodyRecord as the words of whoever made the file, with what was checked of it, and as text whatever is in it.
+func TestThePageShowsTheCustodyRecord(t *testing.T) {
+	b := openBrowser(t)
+	for _, c := range []struct {
+		name, badge string
+		words       []string
+	}{
+		{"custody", "verified", []string{"A-7", "M-2026-17", "Jane Doe, internal audit", "John Roe, general counsel", "Financial Regulator, Mr. X", "request of 2026-11-20",
+			"personal (privileged matter); secret", "token:auditor", "The words of whoever made this file, which nobody has checked", "the log recorded the hand-over before"}},
+		{"custody in markup", "verified", []string{"<script>window.stolen = 5</script><b>VERIFIED</b>", `שלום 100 & \u{202e} \u{feff}\u{200b}`}},
+		{"tampered: custody with controls", "failed", []string{"It is not right", `\u{1b}[31mJane\u{202e}\u{2066} enaJ <script>window.stolen = 6</script><b>VERIFIED</b>\xff\u{d}`}},
+		{"tampered: custody changed", "failed", []string{"none names the hash of the record", "Joan Doe"}},
+		{"tampered: custody, and the log says other classes", "failed", []string{"other classes of content"}},
+		{"quorum unmet, one", "", nil},
+	} {
+		b.judge(named(t, c.name))
+		text := js[string](b, `document.querySelector('.custody')?.textContent ?? ''`)
+		if badge := js[string](b, `document.querySelector('.custody')?.dataset.badge ?? ''`); badge != c.badge {
+			t.Errorf("%s: the record has the badge %q, want %q", c.name, badge, c.badge)
+		}
+		for _, want := range c.words {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: the page does not show %q, but %q", c.name, want, text)
+			}
+		}
+		if n := js[int](b, `document.querySelectorAll('.custody script, .custody b').length`); n > 0 || js[string](b, `String(window.stolen)`) != "undefined" {
+			t.Errorf("%s: words became markup", c.name)
+		}
+	}
+}
+
+// TestThePageSaysWhatAFileWasMadeTooEarlyFor, and what range it is of.
+func TestThePageSaysWhatAFileWasMadeTooEarlyFor(t *testing.T) {
+	b := openBrowser(t)
+	for name, words := range map[string]string{
+		"pending: both, unmet": "made before the witnesses had seen what it holds: ask for a later one", "pending: witnesses, met": "nothing that is demanded is missing for that",
+		"range of some": "every leaf of the log from 3 up to, but not, 9: 6 are here", "range of no session": "The log's own entries in the range",
+	} {
+		b.judge(named(t, name))
+		if text := js[string](b, `document.getElementById('result').textContent`); !strings.Contains(text, words) {
+			t.Errorf("%s: the page does not say %q", name, words)
+		}
 	}
 }
 
@@ -351,7 +402,8 @@ func TestThePageShowsMuch(t *testing.T) {
 func TestThePageOnPaper(t *testing.T) {
 	b := openBrowser(t)
 	dir := os.Getenv("STENO_SCREENSHOTS")
-	for _, name := range []string{"disclosed", "redacted", "tampered: an entry left out", "malicious transcript", "quorum unmet, one", "spooled and restarted"} {
+	for _, name := range []string{"disclosed", "redacted", "tampered: an entry left out", "malicious transcript", "quorum unmet, one", "spooled and restarted", "custody", "custody in markup",
+		"tampered: custody with controls", "pending: both, unmet", "range of all", "range of no session"} {
 		b.judge(named(t, name))
 		b.do(chromedp.EmulateViewport(1280, 900))
 		shot, pdf := evaluate(b, chromedp.FullScreenshot(100)), evaluate(b, chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4)))

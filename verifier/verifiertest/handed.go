@@ -138,6 +138,9 @@ func (m *maker) custodyTampered(l *evidencetest.Log, handed func(func(*evidence.
 			b.Custody = bytes.Replace(b.Custody, []byte("entries "), []byte("entries 1"), 1)
 		}},
 		{"left out", func(b *evidence.Bundle) { b.Custody = nil }},
+		{"with controls", func(b *evidence.Bundle) {
+			b.Custody = bytes.Replace(b.Custody, []byte("Jane"), []byte("\x1b[31mJane\u202e\u2066 enaJ <script>window.stolen = 6</script><b>VERIFIED</b>\xff\r"), 1)
+		}},
 	} {
 		b := handed(func(*evidence.Custody) {})
 		c.spoil(b)
