@@ -20,7 +20,8 @@ import (
 // and whoever later stamps a checkpoint that covers the anchor's leaf, stamps the token too. So tokens are judged from the
 // newest to the oldest, each by what later ones prove of it. No clock is asked.
 
-// maxTokens bounds the work on a bundle of somebody who has a system key.
+// maxTokens bounds the work on a bundle of somebody who has a system key: so many anchor events may have their checkpoints in the file.
+// Of the others, which a range has as many of as the log, so many are listed.
 const maxTokens = 4 * MaxAnchors
 
 // Reasons why a token does not count that are not of package timestamp.
@@ -83,8 +84,15 @@ func (v *verification) anchorEvent(where Where, index uint64, e *entry.Entry, ev
 	if !ok {
 		return errors.New("an anchor event that can't be read")
 	}
-	if len(v.stamped) == maxTokens {
-		return fmt.Errorf("more than %d anchor events", maxTokens)
+	_, here := slices.BinarySearchFunc(v.b.Anchors, index, func(a Anchor, index uint64) int { return cmp.Compare(a.Index, index) })
+	switch {
+	case here && v.tokensHere == maxTokens:
+		return fmt.Errorf("more than %d anchor events whose checkpoints are in the file", maxTokens)
+	case here:
+		v.tokensHere++
+	case len(v.stamped)-v.tokensHere == maxTokens:
+		v.unlisted++
+		return nil
 	}
 	where.Seq, where.Event = ptr(e.Seq+uint64(event)), &event
 	v.stamped = append(v.stamped, &stamped{

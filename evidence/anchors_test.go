@@ -392,6 +392,32 @@ func TestCompromisedAuthority(t *testing.T) {
 	}
 }
 
+// TestARangeHasAnyNumberOfAnchors: those whose checkpoints are not in the file prove nothing, and are no fault.
+func TestARangeHasAnyNumberOfAnchors(t *testing.T) {
+	w := newTimed(t, Options{})
+	elsewhere := entry.Anchor{Authority: "one.example", Size: 3, Checkpoint: entry.Hash{1}, Token: "AAAA", LongTerm: []entry.PublicBlob{{Kind: "checkpoint", SHA256: entry.Hash{1}, Size: 100}}}
+	for range 4200 {
+		w.Say(entry.TypeAnchor, elsewhere)
+	}
+	newest := w.Anchor(day("2008-03-04"), w.three)[0]
+	w.Pin(3, w.one, w.two, w.three)
+	b := w.bundle()
+	b.Range = &evidence.Range{From: 1, To: uint64(len(w.Leaves))}
+	b.Leaves = nil
+	for i := range w.Leaves {
+		b.Leaves = append(b.Leaves, w.Leaf(uint64(i)))
+	}
+	r := verify(t, w.Prove(b), w.Trust)
+	want(t, r, evidence.ExitVerified, "", "")
+	if a := report(r, newest); !a.Counts {
+		t.Errorf("%+v", a)
+	}
+	i := slices.IndexFunc(r.NotChecked, func(n evidence.NotChecked) bool { return n.ID == "tokens" })
+	if len(r.Anchors) != 4096+7 || i < 0 || !strings.HasPrefix(r.NotChecked[i].Why, "4200 time-stamp tokens") {
+		t.Errorf("%d anchors, %+v", len(r.Anchors), r.NotChecked)
+	}
+}
+
 // TestPendingIsNotHeardWhereAllHaveStamped: where as many tokens are here as are demanded, none of which counts, none was to come.
 func TestPendingIsNotHeardWhereAllHaveStamped(t *testing.T) {
 	w := newTimed(t, Options{})

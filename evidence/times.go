@@ -130,7 +130,7 @@ func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // timeNotChecked says what is not known of times.
 func (v *verification) timeNotChecked(r *Report) (out []NotChecked) {
-	bound, refused := 0, 0
+	bound, refused := 0, v.unlisted
 	for _, s := range r.Sessions {
 		if s.Time.NotAfter != nil {
 			bound++
@@ -150,7 +150,7 @@ func (v *verification) timeNotChecked(r *Report) (out []NotChecked) {
 	if refused > 0 {
 		out = append(out, NotChecked{"tokens", fmt.Sprintf("%d time-stamp tokens, which do not count and prove nothing: see anchors", refused)})
 	}
-	if len(v.stamped) > refused {
+	if len(v.stamped)+v.unlisted > refused {
 		out = append(out, NotChecked{"revocation", "whether certificates of time-stamp authorities had been revoked: windows and marks in the trust file decide whose word counts, and the data that anchors name is for others to judge"})
 	}
 	if v.absentPublic > 0 {

@@ -92,6 +92,8 @@ type verification struct {
 
 	notes        []stampedNote
 	stamped      []*stamped
+	tokensHere   int // of them, with the checkpoint in the file
+	unlisted     int // anchor events that are not among them
 	heads        []head
 	public       map[entry.Hash]*Blob // that are as they are named
 	absentPublic int                  // public blobs that anchors name
