@@ -14,6 +14,7 @@ import (
 	"github.com/stenolog/steno/access"
 	"github.com/stenolog/steno/api/wire"
 	"github.com/stenolog/steno/entry"
+	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/storage"
 )
 
@@ -199,10 +200,11 @@ func (a *API) readEntries(w http.ResponseWriter, r *http.Request) {
 		err = a.watched(r, access.WhatEntries, p)
 	}
 	out := wire.Entries{Entries: []wire.Leaf{}, Next: p.next, Indexed: p.indexed}
-	for i := 0; err == nil && i < len(p.rows); i++ {
-		var leaf []byte
-		leaf, err = a.Log.Leaf(r.Context(), p.rows[i].index)
-		out.Entries = append(out.Entries, wire.Leaf{Index: p.rows[i].index, Leaf: string(leaf), Mention: p.rows[i].mention})
+	if err == nil {
+		err = a.leaves(r.Context(), p.rows, func(at place, leaf []byte) error {
+			out.Entries = append(out.Entries, wire.Leaf{Index: at.index, Leaf: string(leaf), Mention: at.mention})
+			return nil
+		})
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -276,10 +278,10 @@ func (a *API) readBlobs(w http.ResponseWriter, r *http.Request) {
 func (a *API) named(ctx context.Context, p page) ([]storage.Ref, error) {
 	var refs []storage.Ref
 	seen := make(map[entry.Hash]bool)
-	for _, row := range p.rows {
-		e, err := a.leaf(ctx, row.index)
+	err := a.leaves(ctx, p.rows, func(at place, leaf []byte) error {
+		e, err := admitted(at.index, leaf)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, b := range e.Blobs {
 			if !seen[b.SHA256] {
@@ -287,8 +289,38 @@ func (a *API) named(ctx context.Context, p page) ([]storage.Ref, error) {
 				refs = append(refs, storage.Ref{SHA256: b.SHA256, Size: int64(b.Size)})
 			}
 		}
+		return nil
+	})
+	return refs, err
+}
+
+// leaves gives f the leaves of a page. A leaf is proven with all the others of its bundle in the log, so that each bundle is read
+// once and not once for each leaf: a page of 500 took a second that way.
+func (a *API) leaves(ctx context.Context, rows []place, f func(at place, leaf []byte) error) error {
+	reader, err := a.Log.Reader()
+	if err != nil {
+		return err
 	}
-	return refs, nil
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].index/tiles.Width == rows[0].index/tiles.Width {
+			n++
+		}
+		here := rows[:n]
+		rows = rows[n:]
+		err := reader.Leaves(ctx, here[0].index, here[n-1].index+1, func(index uint64, leaf []byte) error {
+			if index != here[0].index {
+				return nil
+			}
+			at := here[0]
+			here = here[1:]
+			return f(at, leaf)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *API) leaf(ctx context.Context, index uint64) (*entry.Entry, error) {
@@ -296,6 +328,11 @@ func (a *API) leaf(ctx context.Context, index uint64) (*entry.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return admitted(index, b)
+}
+
+// admitted reads a leaf of the log.
+func admitted(index uint64, b []byte) (*entry.Entry, error) {
 	e, err := entry.Parse(b)
 	if err != nil {
 		// It was admitted by this very reader: a fault of ours, not of the request.
