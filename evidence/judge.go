@@ -238,6 +238,7 @@ func (s *Session) fill(r *SessionReport) {
 	if s.closed != nil {
 		r.Outcome = string(s.closed.Outcome)
 	}
+	admissions := s.admissions()
 	for _, name := range s.names() {
 		t := s.tracks[name]
 		if t.chain == nil {
@@ -250,23 +251,32 @@ func (s *Session) fill(r *SessionReport) {
 		if r.Until == nil || t.until > *r.Until {
 			r.Until = ptr(t.until)
 		}
-		r.Tracks = append(r.Tracks, s.trackReport(name, t))
+		tr := trackReport(name, t)
+		tr.Admitted = admissions[name]
+		r.Tracks = append(r.Tracks, tr)
 	}
 }
 
-func (s *Session) trackReport(name string, t *track) TrackReport {
-	r := TrackReport{
+// admissions is the first that the log said of each track's opening, by track.
+func (s *Session) admissions() map[string]*Admission {
+	first := map[string]*Admission{}
+	for _, a := range s.admitted {
+		name := string(a.value.Track)
+		t := s.tracks[name]
+		if t != nil && t.chain != nil && a.value.Open == t.chain.First && (first[name] == nil || a.index < first[name].Index) {
+			first[name] = &Admission{a.index, string(a.value.Principal), string(a.value.How), a.value.Number}
+		}
+	}
+	return first
+}
+
+func trackReport(name string, t *track) TrackReport {
+	return TrackReport{
 		Track: name, Agent: t.chain.Agent, SignedBy: t.chain.Enrolment.Holder, Recorder: t.chain.Verifier.Name(),
 		Enroller: t.chain.Enrolment.Enroller, Vantage: string(t.open.Vantage), Capture: string(t.open.Capture),
 		Entries: len(t.points), Repeats: t.again, Events: t.chain.Next, FirstIndex: t.first, LastIndex: t.last,
 		From: t.from, Until: t.until, Head: t.chain.Head,
 	}
-	for _, a := range s.admitted {
-		if string(a.value.Track) == name && a.value.Open == t.chain.First && (r.Admitted == nil || a.index < r.Admitted.Index) {
-			r.Admitted = &Admission{a.index, string(a.value.Principal), string(a.value.How), a.value.Number}
-		}
-	}
-	return r
 }
 
 // conclude draws the verdict. The log's word can only worsen it: it may know of what is not here.
