@@ -11,8 +11,9 @@ import { badgeOf, badges, checkText, custodyView, gapText, headline, meaning, ow
 const maxFile = 1 << 30; // bytes: all of it is held in memory
 const rowsAtOnce = 2000; // of all sessions, before somebody asks for more
 // A table is laid out as a whole: one of a thousand rows takes longer than it takes to verify them. So rows stand in tables of a
-// few, and the style leaves those that are out of sight until somebody gets there.
+// few, and beyond the first ones the style leaves those that are out of sight until somebody gets there.
 const rowsInTable = 50;
+const rowsLaidOut = 100;
 const maxShown = 64 << 10; // bytes of a payload, before somebody asks for all
 const maxNodes = 100_000; // of which payloads are made up, before somebody asks: a byte that can't be seen is one or two
 
@@ -107,6 +108,7 @@ function show(v) {
   const rows = timelines(v);
   let left = rowsAtOnce;
   room = maxNodes;
+  inSight = rowsLaidOut;
   const session = (s) => {
     const of = rows.get(s.session);
     const now = Math.min(left, of.length);
@@ -274,9 +276,12 @@ function timelineOf(s, rows, now) {
 
 function tableOf(rows, lanes) {
   const head = el('tr', null, el('th.when', null, 'received'), lanes.map((t) => el('th.lane', null, el('span', null, t))), el('th', null, 'event'));
-  const table = el('div.rows', null, el('table.timeline', null, el('thead', null, head), el('tbody', null, rows.map((x) => rowOf(x.row(), lanes)))));
-  table.style.containIntrinsicBlockSize = `auto ${rows.length * 6}rem`; // a guess, until it is laid out
-  return table;
+  const table = el('table.timeline', null, el('thead', null, head), el('tbody', null, rows.map((x) => rowOf(x.row(), lanes))));
+  inSight -= rows.length;
+  if (inSight >= 0) return table;
+  const far = el('div.far', null, table);
+  far.style.containIntrinsicBlockSize = `auto ${rows.length * 6}rem`; // a guess, until it is laid out
+  return far;
 }
 
 function rowOf(x, lanes) {
@@ -289,6 +294,7 @@ function rowOf(x, lanes) {
 }
 
 let room = 0; // of maxNodes, what is left
+let inSight = 0; // of rowsLaidOut, what is left
 
 function payloadOf(p) {
   const content = el('pre.content');
