@@ -118,7 +118,7 @@ function show(v) {
   result.replaceChildren();
   append(result, [
     el(`section.verdict.${whole.replaceAll(' ', '-')}`, null, el('h2', null, badge(whole), ' ', headline(r)),
-      el('p', null, badges[whole], `. steno-verify would end with exit code ${r.exit}.`),
+      el('p', null, badges[whole], r.verdict === 'not-checked' ? '. Only steno-verify can tell.' : `. steno-verify would end with exit code ${r.exit}.`),
       r.error !== undefined && el('p.problem', null, r.error)),
     findings(r), custodyOf(v), basisOf(v), notChecked(r), r.sessions.map(session), ownOf(v, rows.get(ownEntries), left), checksOf(r), jsonOf(r), legend(),
   ]);
