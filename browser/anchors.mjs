@@ -29,16 +29,23 @@ const oneVoice = (a, b) => a.report.authority === b.report.authority || a.token.
 /** Anchors judges what was stamped. */
 export class Anchors {
   constructor(v) {
-    Object.assign(this, { v, stamped: [], heads: [], good: new Map(), absent: 0 });
+    Object.assign(this, { v, stamped: [], heads: [], good: new Map(), absent: 0, here: 0, unlisted: 0, places: null });
   }
 
   /** note takes an anchor event whose entry was verified. */
   note(l, i) {
     const where = { ...placeOf(l), seq: l.entry.seq + i, event: i };
-    if (this.stamped.length === maxTokens) {
-      this.v.find('anchors', 'failed', where, `more than ${maxTokens} anchor events`);
+    this.places ??= new Set(this.v.bundle.anchors.map((a) => a.index));
+    const here = this.places.has(l.index);
+    if (here && this.here === maxTokens) {
+      this.v.find('anchors', 'failed', where, `more than ${maxTokens} anchor events whose checkpoints are in the file`);
       return;
     }
+    if (!here && this.stamped.length - this.here === maxTokens) {
+      this.unlisted++;
+      return;
+    }
+    if (here) this.here++;
     const event = valueOf(l.entry.events[i]);
     this.stamped.push({ where, event, note: '', authority: null, token: null, report: { index: l.index, authority: event.authority, size: BigInt(event.size), counts: false } });
   }
@@ -214,7 +221,14 @@ export class Anchors {
       else words += `; ${name}: its token at leaf ${of[0].report.index} does not count: ${of[0].report.detail}`;
       if (!authorities.includes(name) && of.some((s) => s.report.reason === notChecked)) possible++;
     }
-    this.v.find('time', possible < stamps ? 'unmet' : 'not-checked', { session, index }, words);
+    const where = { session, index };
+    if (possible >= stamps) this.v.find('time', 'not-checked', where, words);
+    else this.v.unmet('time', where, words, this.stampedBy(index) < stamps);
+  }
+
+  /** stampedBy counts the pinned authorities of which a token over a leaf is here, whether it counts or not. */
+  stampedBy(index) {
+    return new Set(this.stamped.filter((s) => s.authority !== null && s.report.size > index).map((s) => s.report.authority)).size;
   }
 
   /** witnessedBetween is what the clocks of witnesses say: see package evidence. */
@@ -241,13 +255,13 @@ export class Anchors {
     const add = (id, why) => out.push({ id, why });
     const { sessions } = this.v.report;
     const bound = sessions.filter((s) => s.time?.not_after).length;
-    const refused = this.stamped.filter((s) => !s.report.counts).length;
+    const refused = this.stamped.filter((s) => !s.report.counts).length + this.unlisted;
     const unchecked = this.unchecked();
     if (bound === 0) add('external-time', 'external time: every time here is the word of the log, of a recorder or of a witness');
     else if (bound < sessions.length) add('external-time', `external time of ${sessions.length - bound} sessions: no time-stamp token that counts covers their end`);
     if (unchecked > 0) add('unchecked-tokens', `${unchecked} time-stamp tokens that this page can't judge, and steno-verify can: see anchors`);
     if (refused > unchecked) add('tokens', `${refused - unchecked} time-stamp tokens, which do not count and prove nothing: see anchors`);
-    if (this.stamped.length > refused) {
+    if (this.stamped.length + this.unlisted > refused) {
       add('revocation', 'whether certificates of time-stamp authorities had been revoked: windows and marks in the trust file decide whose word counts, '
         + 'and the data that anchors name is for others to judge');
     }

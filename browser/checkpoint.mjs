@@ -16,9 +16,10 @@ const maxNote = 64 << 10;
  *   witnessed  quorum and requirements are met by what was checked
  *   missing    why they are not, in words
  *   open       they would be met if what is unchecked were right
+ *   early      they are not met, nor would be if all counted that is here of pinned witnesses: the rest can still come
  */
 export async function openCheckpoint(t, note) {
-  const out = { size: 0n, root: '', cosigned: [], unchecked: [], witnessed: false, open: false, missing: '', err: null };
+  const out = { size: 0n, root: '', cosigned: [], unchecked: [], witnessed: false, open: false, early: false, missing: '', err: null };
   try {
     if (note.length > maxNote) throw new Refusal(`checkpoint of ${note.length} bytes, at most ${maxNote}`);
     const n = await openNote(note, t.checkpointKeys);
@@ -40,14 +41,15 @@ function judge(t, n, out) {
   for (const w of t.policy.witnesses) {
     const line = found(n.verified, w.key) ?? found(n.unchecked, w.key);
     if (line === undefined) continue;
+    const pq = w.key.type === types.mldsa;
     const outside = t.countsFor('witness', w.key, out.size);
     if (outside !== null) {
-      not.push(outside);
+      not.push({ witness: w.name, pq, outside });
       continue;
     }
     const c = {
       witness: w.name, operator: t.operators.get(w.name), key: `${w.key.name}+${w.key.id}`, algorithm: typeNames[w.key.type], time: line.time,
-      pq: w.key.type === types.mldsa,
+      pq,
     };
     (n.verified.includes(line) ? out.cosigned : maybe).push(c);
   }
@@ -56,9 +58,11 @@ function judge(t, n, out) {
   }));
   for (const l of n.unchecked) out.unchecked.push(`${utf8(l.key.name)}+${l.key.id}`);
   const every = t.policy.witnesses.flatMap((w) => [...out.cosigned, ...maybe].filter((c) => c.witness === w.name));
-  out.missing = missing(t, out.cosigned, not, signed.filter((s) => s.checked));
+  out.missing = missing(t, out.cosigned, not, signed.filter((s) => s.checked)).why;
   out.witnessed = out.missing === '';
-  out.open = !out.witnessed && missing(t, every, not, signed) === '';
+  const all = missing(t, every, not, signed);
+  out.open = !out.witnessed && all.why === '';
+  out.early = all.early;
   judgeSigned(t, signed, out);
 }
 
@@ -75,26 +79,28 @@ function judgeSigned(t, signed, out) {
   throw unseen ?? outside ?? new Refusal('no Ed25519 signature of the log');
 }
 
-/** missing says what policy demands beyond, or ''. */
+/** missing says why there is not what policy demands beyond, or '', and whether it is witnesses' signatures that are not here at all. */
 function missing(t, cosigned, not, signed) {
-  const met = (counts) => satisfied(t.policy, (w) => cosigned.some((c) => c.witness === w && counts(c)));
-  if (!met(() => true)) return `the quorum "${utf8(t.policy.quorum)}" is not met: ${names(cosigned, not)}`;
+  const by = (list, counts) => satisfied(t.policy, (w) => list.some((c) => c.witness === w && counts(c)));
+  const met = (counts) => by(cosigned, counts);
+  const unmet = (why, counts) => ({ why, early: !by([...cosigned, ...not], counts) });
+  if (!met(() => true)) return unmet(`the quorum "${utf8(t.policy.quorum)}" is not met: ${names(cosigned, not)}`, () => true);
   for (const r of t.config.require) {
     // Without witnesses nothing dates a checkpoint.
     if (t.needsWitnesses() && met((c) => c.time < r.from)) continue;
     if (!signed.some((s) => s.outside === null && s.key.type === types.mldsa && (!s.window?.compromised || t.needsWitnesses()))) {
-      return `from ${r.day} on the log signs with ml-dsa-44 as well, and this is not shown to be older`;
+      return { why: `from ${r.day} on the log signs with ml-dsa-44 as well, and this is not shown to be older`, early: false };
     }
-    if (!met((c) => c.pq)) return `from ${r.day} on the quorum is one of ml-dsa-44, and this is not shown to be older`;
+    if (!met((c) => c.pq)) return unmet(`from ${r.day} on the quorum is one of ml-dsa-44, and this is not shown to be older`, (c) => c.pq);
   }
-  return '';
+  return { why: '', early: false };
 }
 
 function names(cosigned, not) {
   let s = 'no pinned witness has cosigned';
   if (cosigned.length > 0) s = `cosigned by ${cosigned.map((c) => utf8(c.witness)).join(', ')} alone`;
   else if (not.length > 0) s = 'no cosignature counts';
-  return [s, ...not.map((e) => e.message)].join('; ');
+  return [s, ...not.map((n) => n.outside.message)].join('; ');
 }
 
 /** quorumTime is when the witnesses that policy demands had all cosigned, by their clocks in seconds since 1970; or null. */

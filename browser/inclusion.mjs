@@ -15,7 +15,7 @@ export function stampedNote(a) {
   }
 }
 
-/** judgeInclusion fills in roots, the roots of the bundle's tree at the sizes of the stamped checkpoints, and judges the one at the end. */
+/** judgeInclusion fills in roots, the roots of the bundle's tree at the sizes of the stamped checkpoints, and judges the one at the end: proven. */
 export function judgeInclusion(v) {
   const { size, root } = v.checkpoint;
   const leaves = v.leaves.filter((l) => l.index < size).map((l) => ({ index: l.index, hash: l.leafHash }));
@@ -25,7 +25,10 @@ export function judgeInclusion(v) {
   else if (roots.get(size) !== root) {
     v.find('inclusion', 'failed', { file: 'tree' },
       `the leaves and the hashes here do not lead to the root of the checkpoint of size ${size}: at least one of them is not the log's, and there is no telling which`);
-  } else v.pass('inclusion', leaves.length);
+  } else {
+    v.proven = true;
+    v.pass('inclusion', leaves.length);
+  }
 }
 
 /** stops are the sizes of stamped checkpoints, ascending. SPEC: evidence.md: one that is of another log or covers its own anchor is none. */

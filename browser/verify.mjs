@@ -66,7 +66,7 @@ class Verification {
   constructor(trust, schema) {
     Object.assign(this, {
       trust, schema, bundle: null, checkpoint: null, keys: null, sessions: new Map(), system: new Map(), leaves: [], disclosed: [],
-      openings: new Map(), passed: new Map(), findings: [], shaken: false, report: newReport(), roots: new Map(),
+      openings: new Map(), passed: new Map(), findings: [], shaken: false, report: newReport(), roots: new Map(), proven: false,
     });
     this.anchors = new Anchors(this);
     this.handOver = new HandOver(this);
@@ -75,14 +75,16 @@ class Verification {
   }
 
   /**
-   * find notes what is not as it should be. A demand that is not met is no more than incomplete where the file says that it was made
-   * too early for that: it can be followed by a better one. What it says meets nothing.
+   * unmet notes that a demand is not met. A file that says that it was made too early for that can be followed by a better one: what
+   * it says meets nothing, and is not heard where it is not early, where all is here that was asked for and does not count.
    */
+  unmet(check, where, detail, early) {
+    if (!early || !this.bundle.pending.includes(check)) this.find(check, 'unmet', where, detail);
+    else this.find(check, 'incomplete', where, `${detail}; the file says that it was made before ${tooEarly[check]}: ask for a later one`);
+  }
+
   find(check, outcome, where, detail) {
-    const before = tooEarly[check];
-    if (outcome === 'unmet' && before !== undefined && this.bundle.pending.includes(check)) {
-      this.findings.push({ check, outcome: 'incomplete', where, detail: `${detail}; the file says that it was made before ${before}: ask for a later one` });
-    } else this.findings.push({ check, outcome, where, detail });
+    this.findings.push({ check, outcome, where, detail });
   }
 
   pass(check, n = 1) {
@@ -140,7 +142,7 @@ class Verification {
     for (const id of checkOrder.slice(2)) this.pass(id, 0); // from here on every check runs
     if (cp.witnessed) this.pass('witnesses', new Set(cp.cosigned.map((c) => c.operator)).size);
     else if (cp.open) this.find('witnesses', 'not-checked', where, `signatures of ML-DSA-44, which this page does not check, decide here: ${cp.missing}`);
-    else this.find('witnesses', 'unmet', where, cp.missing);
+    else this.unmet('witnesses', where, cp.missing, cp.early);
     return true;
   }
 
@@ -276,7 +278,7 @@ class Verification {
   }
 
   async judge() {
-    const roots = new Map([[0n, await sha256('')]]);
+    const roots = new Map([...(this.proven ? this.roots : []), [0n, await sha256('')]]);
     for (const s of this.sessions.values()) {
       const r = await s.judge();
       if (this.shaken) r.verdict = 'unproven';
@@ -287,14 +289,14 @@ class Verification {
     }
   }
 
-  /** views compares what recorders were shown: of one size there is one root. */
+  /** views compares what recorders were shown: of one size there is one root, the tree's where that is known. */
   views(s, roots) {
     for (const { checkpoint: cp, where, good } of s.embeds) {
       if (!good) continue;
       const known = roots.get(cp.size);
       if (known === undefined) roots.set(cp.size, cp.root);
       else if (known !== cp.root) {
-        this.find('embedded', 'failed', where, `split view: the recorder was shown another root for size ${cp.size} than was shown before`);
+        this.find('embedded', 'failed', where, `split view: the recorder was shown another root for size ${cp.size} than was shown before, or was stamped`);
       }
     }
   }

@@ -75,6 +75,7 @@ func Cases(t testing.TB) []Case {
 	m.tamperedWords()
 	m.ranges()
 	m.pending()
+	m.shown()
 	m.custody()
 	m.forms()
 	m.forged()

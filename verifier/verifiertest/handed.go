@@ -6,10 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/evidence/evidencetest"
 	"github.com/stenolog/steno/payload"
+	"github.com/stenolog/steno/recorder"
 	"github.com/stenolog/steno/trust"
 )
 
@@ -60,6 +64,9 @@ func (m *maker) pending() {
 	from := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	one := evidencetest.NewAuthority(m.t, "one.example", from, from.AddDate(9, 0, 0))
 	all, size := l.Witnesses, uint64(len(l.Leaves))
+	ended := func(f *trust.Config) { // of the first witness's key, before the checkpoint
+		f.Windows = []trust.Window{{Role: trust.RoleWitness, Key: l.Witnesses[0].Verifier().String(), Until: size - 1}}
+	}
 	compromised := func(f *trust.Config) {
 		f.Windows = []trust.Window{{Role: trust.RoleReceived, Key: l.Trust.Received[0], Until: size, Compromised: true}}
 	}
@@ -79,6 +86,8 @@ func (m *maker) pending() {
 		{"both, time unmet", both, 3, l.TrustPinning(1, one)},
 		{"witnesses alone, time unmet", both[1:], 1, l.TrustPinning(1, one)},
 		{"both, with a compromised key that waits for the quorum", both, 1, l.TrustWith(compromised)},
+		{"witnesses, one of whose keys had ended", both[1:], 2, l.TrustWith(ended)},
+		{"witnesses, of whom the only key had ended", both[1:], 1, l.TrustWith(ended)},
 	} {
 		l.Witnesses = all[:c.witnesses]
 		b := l.Evidence(main.ID)
@@ -93,6 +102,47 @@ func (m *maker) pending() {
 	b.Pending = both
 	b.Tree[0][0] ^= 1
 	m.add("pending: and tampered", b, l.Trust)
+	m.pendingAndStamped()
+}
+
+// pendingAndStamped has files that wait for time stamps which are all there, and count for nothing.
+func (m *maker) pendingAndStamped() {
+	l := evidencetest.NewWith(m.t, origin, evidencetest.Options{})
+	from := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	one := evidencetest.NewAuthority(m.t, "one.example", from, from.AddDate(9, 0, 0))
+	two := evidencetest.NewAuthority(m.t, "two.example", from, from.AddDate(9, 0, 0))
+	l.Pin(1, one)
+	main, _ := Record(l, evidencetest.SessionID(1), 1)
+	l.Anchor(from.AddDate(1, 0, 0), one)
+	broken := *one
+	broken.Compromised = from
+	for _, stamps := range []int{1, 2} {
+		b := l.Evidence(main.ID)
+		b.Pending = []evidence.CheckID{evidence.CheckTime}
+		m.add(fmt.Sprintf("pending: a token that does not count, of %d demanded", stamps), b, l.TrustPinning(stamps, &broken, two))
+	}
+}
+
+// shown has recorders that were shown a root for a size that was stamped.
+func (m *maker) shown() {
+	for _, same := range []bool{true, false} {
+		l := evidencetest.NewWith(m.t, origin, evidencetest.Options{})
+		from := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+		one := evidencetest.NewAuthority(m.t, "one.example", from, from.AddDate(9, 0, 0))
+		l.Pin(1, one)
+		Record(l, evidencetest.SessionID(1), 1)
+		shown := l.Checkpoint()
+		if !same {
+			head := checkpoint.Checkpoint{Origin: origin, Size: uint64(len(l.Leaves)), Root: [32]byte{1}}
+			shown = evidencetest.Must(note.Sign(&note.Note{Text: head.Text()}, l.Signers...))(m.t)
+		}
+		l.Anchor(from.AddDate(1, 0, 0), one)
+		main := l.Open(evidencetest.SessionID(2), "bot", enrol(l))
+		main.Add(recorder.Plain(entry.TypeSessionRoll, entry.SessionRoll{Why: "checkpoint", Checkpoint: entry.Text(shown)}))
+		main.Close()
+		l.Anchor(from.AddDate(1, 0, 1), one)
+		m.add(fmt.Sprintf("shown what was stamped: %v", same), l.Evidence(main.ID), l.Trust)
+	}
 }
 
 // custody has files with a custody record.
