@@ -26,12 +26,15 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "baseline" {
-		if err := serveBaseline(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	// What the bench starts in processes of their own.
+	for name, f := range map[string]func([]string) error{"baseline": serveBaseline, "bundle": makeBundle} {
+		if len(os.Args) > 1 && os.Args[1] == name {
+			if err := f(os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	var o options
 	flag.DurationVar(&o.seconds, "time", 6*time.Second, "time of each measurement of a rate")
@@ -65,7 +68,7 @@ func run(ctx context.Context, o options) error {
 		name string
 		f    func() error
 	}{
-		{"rates", b.rates}, {"latency", b.latencies}, {"single", b.single}, {"witnesses", b.witnesses}, {"evidence", b.evidence}, {"growth", b.growth},
+		{"rates", b.rates}, {"latency", b.latencies}, {"single", b.single}, {"witnesses", b.witnesses}, {"verification", b.verification}, {"evidence", b.evidence}, {"growth", b.growth},
 	} {
 		if strings.Contains(part.name, o.only) {
 			if err := part.f(); err != nil {
