@@ -138,10 +138,11 @@ func exists(file string) error {
 // An export is one file in the making.
 type export struct {
 	evidenceFlags
-	r      *reader
-	held   *holding
-	closed []string         // sessions of which the identity opens nothing
-	cp     trust.Checkpoint // that everything is proven under
+	r         *reader
+	held      *holding
+	closed    []string         // sessions of which the identity opens nothing
+	missealed []error          // payloads that are not what their entries commit to
+	cp        trust.Checkpoint // that everything is proven under
 }
 
 func (x *export) run(ctx context.Context, stdout, stderr io.Writer) (err error) {

@@ -336,7 +336,7 @@ func (s *anchorSource) include(ctx context.Context, index uint64, f foundAnchor)
 			}
 			content, err := s.blob(ctx, index, p.SHA256)
 			var problem *client.Problem
-			if errors.As(err, &problem) {
+			if errors.As(err, &problem) && problem.Status == http.StatusNotFound {
 				continue // the log has it no more, which verify says
 			}
 			if err != nil {

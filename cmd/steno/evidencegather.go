@@ -136,14 +136,27 @@ func (x *export) open(ctx context.Context, o *client.Opener, index uint64) error
 		}
 		done[at] = true
 		opened, err := o.Open(ctx, e, at.event, at.slot)
-		if err != nil {
+		if errors.Is(err, payload.ErrNoKey) {
 			continue // an erased or foreign payload stays closed
+		}
+		if isMissealed(err) {
+			x.missealed = append(x.missealed, fmt.Errorf("leaf %d, event %d, %s: %w", index, at.event, at.slot, err))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("leaf %d: %w", index, err)
 		}
 		if err := x.disclose(index, at.event, at.slot, opened); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isMissealed tells whether a payload does not open because its recorder sealed something else than its entry commits to.
+func isMissealed(err error) bool {
+	return slices.ContainsFunc([]error{payload.ErrRef, payload.ErrBlob, payload.ErrDecrypt, payload.ErrPlaintext, payload.ErrCommitment},
+		func(why error) bool { return errors.Is(err, why) })
 }
 
 // disclose takes in what was opened, but for what is withheld.

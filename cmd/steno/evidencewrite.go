@@ -194,6 +194,16 @@ func (x *export) lacking(w io.Writer, r evidence.Report) error {
 	if n := len(x.closed); n > 0 {
 		said = fmt.Sprintf("steno: of %s nothing is disclosed: %s opens none of its keys: %s\n", count(n, "session"), oneLine(x.identity), strings.Join(x.closed, ", "))
 	}
+	if n := len(x.missealed); n > 0 {
+		said += fmt.Sprintf("steno: %s not disclosed, for the recorder sealed something else than it committed to: %s\n", count(n, "payload"), oneLine(x.missealed[0].Error()))
+	}
+	absent := 0
+	for _, s := range r.Sessions {
+		absent += s.Payloads.Blobs - s.Payloads.Included
+	}
+	if absent > 0 {
+		said += fmt.Sprintf("steno: %s not in the file: erased, or the log did not send it\n", count(absent, "piece")+" of sealed content")
+	}
 	if r.Exit != evidence.ExitVerified {
 		said += fmt.Sprintf("steno: %s: %s; verify says so, with exit code %d:\n", oneLine(x.out), exitMeans(r.Exit), r.Exit)
 	}
