@@ -126,7 +126,8 @@ func TestPageHasNoScriptAndNothingFromElsewhere(t *testing.T) {
 
 func TestSameCaseGivesTheSameBytes(t *testing.T) {
 	c, _ := handedOver(t)
-	if page(t, c) != page(t, c) {
+	once, again := page(t, c), page(t, c)
+	if once != again {
 		t.Error("two pages of one case differ")
 	}
 }
