@@ -128,6 +128,36 @@ func TestFabricatedSessionUnderAGenuineEnrolmentIsRefused(t *testing.T) {
 	want(t, verify(t, l.Evidence(SessionID(1)), l.Trust), evidence.ExitFailed, evidence.CheckRecorder, "another key")
 }
 
+// TestAWrongSignatureOfTheRightRecorderIsRefused, in the middle of a track: whose key it is was known when it was verified, or not yet.
+func TestAWrongSignatureOfTheRightRecorderIsRefused(t *testing.T) {
+	for _, n := range []int{0, 60, -1} { // entries before it; or it stands in the log before its track's opening
+		l, r := newLog(t)
+		main := l.Open(SessionID(1), "bot", r)
+		for range max(0, n) {
+			main.Add(Intent("a", "t", 1), Result("a", 1))
+		}
+		submission := main.Build(Intent("a", "t", 1), Result("a", 2))[0].Submission
+		line := bytes.Index(submission, []byte("\n\n— "))
+		sig := submission[line+len("\n\n— "+r.Signer.Name()+" ")+20:]
+		if sig[0]++; sig[0] == 'Z'+1 || sig[0] == 'z'+1 || sig[0] == '9'+1 || sig[0] == '+'+1 {
+			sig[0] = 'A'
+		}
+		index := l.Append(submission)
+		if n < 0 {
+			leaves := slices.Clone(l.Leaves)
+			l.Truncate(1)
+			index = l.AppendLeaf(leaves[3])
+			l.AppendLeaf(leaves[1])
+			l.AppendLeaf(leaves[2])
+		}
+		main.Close()
+		c := want(t, verify(t, l.Evidence(SessionID(1)), l.Trust), evidence.ExitFailed, evidence.CheckRecorder, "does not verify")
+		if *c.Where.Index != index {
+			t.Errorf("at %s", c.Where)
+		}
+	}
+}
+
 func TestSessionSplicedFromTwoIsRefused(t *testing.T) {
 	l, r := newLog(t)
 	one := l.Open(SessionID(1), "bot", r)
@@ -506,6 +536,23 @@ func TestPINNED_oneBlobOfTwoSizesIsRefused(t *testing.T) {
 		main.Add(recorder.Plain(entry.TypeReasoning, entry.Reasoning{Form: "plain", Content: &p}))
 		main.Close()
 		want(t, verify(t, l.Evidence(SessionID(n)), l.Trust), evidence.ExitFailed, evidence.CheckBlobs, "another size")
+	}
+}
+
+// TestABlobOfAnotherSizeThanNamedIsRefused: its bytes are those of the name.
+func TestABlobOfAnotherSizeThanNamedIsRefused(t *testing.T) {
+	l, r := newLog(t)
+	main := l.Open(SessionID(1), "bot", r)
+	blob := []byte("sealed")
+	ref := payload.Ref{Media: payload.Text, Commitment: payload.Hash{1}, Blobs: []payload.BlobRef{{Class: payload.Content, SHA256: sha256.Sum256(blob), Size: int64(len(blob)) + 1}}}
+	main.Add(recorder.Plain(entry.TypeReasoning, entry.Reasoning{Form: "plain", Content: ref.Event()}))
+	main.Close()
+	b := l.Evidence(main.ID)
+	b.Blobs = []evidence.Blob{evidence.BlobOf(blob)}
+	report := verify(t, b, l.Trust)
+	want(t, report, evidence.ExitFailed, evidence.CheckBlobs, "not the bytes")
+	if p := report.Sessions[0].Payloads; p.Blobs != 1 || p.Included != 0 {
+		t.Errorf("%+v", p)
 	}
 }
 

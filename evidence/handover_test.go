@@ -125,6 +125,12 @@ func TestCustodyRecordThatIsWrongFails(t *testing.T) {
 			b.Leaves = slices.Delete(b.Leaves, n, n+1)
 			return l.Prove(b)
 		}},
+		"other entries than it says": {"the file has 4 entries of its sessions with the hash", func(l *Log, b *evidence.Bundle) *evidence.Bundle {
+			c := *Must(evidence.ParseCustody(b.Custody))(l.T())
+			c.EntriesHash[7] ^= 1
+			b.Custody = c.Marshal()
+			return said(func(*entry.Disclosure) {})(l, b)
+		}},
 		"content that is withheld": {"class personal, which the custody record does not disclose", func(_ *Log, b *evidence.Bundle) *evidence.Bundle { return b }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -186,3 +186,29 @@ func TestProofsOfWhatIsNotHere(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsNotInTheTreeIsUnproven: there is no telling which leaf a wrong hash is about, so that it is about all.
+func TestWhatIsNotInTheTreeIsUnproven(t *testing.T) {
+	l, r := newLog(t)
+	session(l, 1, r)
+	for name, spoil := range map[string]func(b *evidence.Bundle){
+		"another hash": func(b *evidence.Bundle) { b.Tree[0][0] ^= 1 },
+		"one less":     func(b *evidence.Bundle) { b.Tree = b.Tree[1:] },
+		"one more":     func(b *evidence.Bundle) { b.Tree = append(b.Tree, b.Tree[0]) },
+	} {
+		b := l.Evidence(SessionID(1))
+		spoil(b)
+		report := verify(t, b, l.Trust)
+		c := want(t, report, evidence.ExitFailed, evidence.CheckInclusion, "")
+		if c.Where.File != "tree" || c.Passed != 0 || report.Sessions[0].Verdict != evidence.VerdictUnproven {
+			t.Errorf("%s: %+v, the session is %s", name, c, report.Sessions[0].Verdict)
+		}
+	}
+	beyond := l.Evidence(SessionID(1))
+	beyond.Leaves = append(beyond.Leaves, evidence.LeafOf(1000, l.Leaves[0]))
+	report := verify(t, beyond, l.Trust)
+	c := want(t, report, evidence.ExitFailed, evidence.CheckInclusion, "not in the tree of size")
+	if *c.Where.Index != 1000 || report.Sessions[0].Verdict != evidence.VerdictUnproven {
+		t.Errorf("%+v, the session is %s", c, report.Sessions[0].Verdict)
+	}
+}
