@@ -42,15 +42,27 @@ function showZone() {
 const files = { trust: null, bundle: null };
 let run = 0;
 
-/** take sorts a file by its first bytes, whatever box it was put into, and whatever its name. */
+/** take sorts a file by its first bytes, whatever box it was put into, and whatever its name. It says why it was not read, or ''. */
 async function take(file) {
-  if (file.size > maxFile) {
-    return problem(`${file.name} has ${file.size} bytes: this page reads files of up to 1 GiB. Use steno-verify.`);
+  if (file.size > maxFile) return forget(`${file.name} has ${file.size} bytes: this page reads files of up to 1 GiB. Use steno-verify.`);
+  let bytes;
+  try {
+    bytes = new Uint8Array(await file.arrayBuffer());
+  } catch (err) {
+    return forget(`${file.name} could not be read: ${err?.message ?? err}.`);
   }
-  const bytes = new Uint8Array(await file.arrayBuffer());
   const kind = String.fromCharCode(...bytes.subarray(0, 12)) === 'steno/trust/' ? 'trust' : 'bundle';
   files[kind] = { name: file.name, bytes, digest: hexOf(await sha256(bytes)) };
   showFile(kind);
+  return '';
+}
+
+/** forget is for a file that was not read. What was read before is not judged in its place: that would be taken for its verdict. */
+function forget(why) {
+  files.bundle = null;
+  byID('bundle').classList.remove('has');
+  byID('bundle-file').replaceChildren();
+  return why;
 }
 
 function showFile(kind) {
@@ -74,8 +86,11 @@ function problem(words) {
 async function takeAll(list) {
   for (const name of Object.keys(document.body.dataset)) if (name !== 'ready') delete document.body.dataset[name];
   byID('result').replaceChildren();
-  for (const f of list) await take(f);
-  if (files.trust !== null && files.bundle !== null) await judge();
+  run++; // what is being judged is of files before these
+  const wrong = [];
+  for (const f of list) wrong.push(await take(f));
+  if (wrong.some((w) => w !== '')) problem(`NOT JUDGED. ${wrong.filter((w) => w !== '').join(' ')}`);
+  else if (files.trust !== null && files.bundle !== null) await judge();
 }
 
 /** judge verifies the files as they are now. If others come while it does, what it finds is not shown. */

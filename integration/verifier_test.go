@@ -421,3 +421,39 @@ func TestThePageOnPaper(t *testing.T) {
 		}
 	}
 }
+
+// TestThePageSaysNothingOfAFileThatItDidNotRead: a file that is too large or can't be read takes the place of the one before, whose
+// verdict would be taken for its own.
+func TestThePageSaysNothingOfAFileThatItDidNotRead(t *testing.T) {
+	b := openBrowser(t)
+	c := named(t, "disclosed")
+	large := filepath.Join(b.dir, "large.zip")
+	if err := os.WriteFile(large, c.Bundle, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, 1<<30+1); err != nil {
+		t.Fatal(err)
+	}
+	const drop = `(() => {
+		const event = new Event('drop', { cancelable: true });
+		event.dataTransfer = { files: [{ name: 'gone.zip', size: 5, arrayBuffer: () => Promise.reject(new Error('gone')) }] };
+		document.dispatchEvent(event);
+	})()`
+	for what, put := range map[string]func(){
+		"too large": func() { b.do(chromedp.SetUploadFiles("#bundle-input", []string{large})) },
+		"gone":      func() { js[any](b, drop) },
+	} {
+		if j := b.judge(c); j.Badge != "verified" {
+			t.Fatalf("%+v", j)
+		}
+		put()
+		time.Sleep(time.Second)
+		text := js[string](b, `document.getElementById('result').innerText`)
+		if badge := js[string](b, `document.body.dataset.badge ?? ''`); badge != "" || strings.Contains(text, "VERIFIED") || !strings.Contains(text, "NOT JUDGED") {
+			t.Errorf("%s: the page has the badge %q and says %.200q", what, badge, text)
+		}
+		if name := js[string](b, `document.getElementById('bundle-file').innerText`); strings.Contains(name, "evidence.zip") {
+			t.Errorf("%s: the page names the file before: %q", what, name)
+		}
+	}
+}
