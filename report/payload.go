@@ -8,7 +8,6 @@ import (
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
-	"github.com/stenolog/steno/internal/safe"
 	"github.com/stenolog/steno/payload"
 )
 
@@ -156,7 +155,7 @@ func visible(b []byte) (pieces []piece) {
 		if i > 0 {
 			text.WriteByte('\n')
 		}
-		for s := safe.Text(line); s != ""; {
+		for s := plain(line); s != ""; {
 			plain, escaped, found := strings.Cut(s, `\`)
 			text.WriteString(plain)
 			if !found {
@@ -176,7 +175,7 @@ func visible(b []byte) (pieces []piece) {
 	return pieces
 }
 
-// lengthOfEscape is that of what safe.Text writes after a backslash: t, x1b or u{202e}.
+// lengthOfEscape is that of what plain writes after a backslash: t, x1b or u{202e}.
 func lengthOfEscape(s string) int {
 	switch s[0] {
 	case 'x':

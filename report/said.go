@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stenolog/steno/internal/safe"
@@ -16,9 +17,23 @@ type said string
 func (s said) String() string {
 	n := boundary(string(s), maxSaid)
 	if n == len(s) {
-		return safe.Text(string(s))
+		return plain(string(s))
 	}
-	return fmt.Sprintf("%s … (%d bytes more)", safe.Text(string(s[:n])), len(s)-n)
+	return fmt.Sprintf("%s … (%d bytes more)", plain(string(s[:n])), len(s)-n)
+}
+
+// plain is safe.Text, with symbols escaped that a browser may draw in colour, or that are ticks and seals by themselves: this page has
+// no colour, and nobody's words on it may look like a verdict.
+func plain(s string) string {
+	var b strings.Builder
+	for _, r := range safe.Text(s) {
+		if unicode.Is(unicode.So, r) && (r >= 0x1f000 || r >= 0x2600 && r <= 0x27bf || r >= 0x2b00 && r <= 0x2bff) {
+			fmt.Fprintf(&b, `\u{%x}`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // boundary is where to cut s so that at most n bytes are left and no character is cut in two.
