@@ -13,12 +13,12 @@ build: ## the programs, static, into bin/
 
 # In these nothing runs beside anything else, or whole programs are run: the race detector costs five times the time there, and
 # what runs in the programs is raced in its own package.
-SERIAL = /(browser|checkpoint|cmd|entry|evidence|payload|timestamp|trust|verifier)(/|$$)
+SERIAL = /(browser|checkpoint|cmd|entry|evidence|payload|report|timestamp|trust|verifier)(/|$$)
 
 test: tools vet ## everything; a missing program fails instead of skipping
 	STENO_NEED_ALL=1 $(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -E '$(SERIAL)')
 	STENO_NEED_ALL=1 $(GO) test -race -timeout $(TIMEOUT) $$($(GO) list ./... | grep -vE '$(SERIAL)')
-	cd integration && STENO_NEED_ALL=1 $(GO) test -p 1 -timeout $(TIMEOUT) ./...
+	cd integration && STENO_NEED_ALL=1 $(GO) test -count=1 -p 1 -timeout $(TIMEOUT) ./...
 
 vet: ## format, vet, and staticcheck of what is shipped
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
