@@ -100,7 +100,13 @@ func (x *export) write(b *evidence.Bundle) (r evidence.Report, err error) {
 	if err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
-	defer func() { err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name())) }()
+	defer func() {
+		gone := os.Remove(tmp.Name())
+		if errors.Is(gone, fs.ErrNotExist) { // it has its name
+			gone = nil
+		}
+		err = errors.Join(err, tmp.Close(), gone)
+	}()
 	w := bufio.NewWriterSize(tmp, 1<<20)
 	if err := errors.Join(evidence.Write(w, b), w.Flush(), tmp.Sync()); err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
@@ -115,7 +121,7 @@ func (x *export) write(b *evidence.Bundle) (r evidence.Report, err error) {
 	if err := sound(r); err != nil {
 		return r, err
 	}
-	err = os.Link(tmp.Name(), x.out)
+	err = giveName(tmp.Name(), x.out)
 	if errors.Is(err, fs.ErrExist) {
 		return r, exists(x.out)
 	}
@@ -123,6 +129,20 @@ func (x *export) write(b *evidence.Bundle) (r evidence.Report, err error) {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
 	return r, nil
+}
+
+// giveName names a finished file, and never takes the name of another. A stick has a file system without links: there the name is
+// taken first, by an empty file, which nobody takes for evidence if the power goes now.
+func giveName(tmp, out string) error {
+	err := os.Link(tmp, out)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Rename(tmp, out))
 }
 
 // say tells what was made.

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stenolog/steno/internal/need"
+)
+
+// A file gets its name where there are no links (a stick), and never that of another.
+func TestAFileGetsItsNameWithoutLinks(t *testing.T) {
+	const child = "STENO_TEST_NAME_IN"
+	dir := os.Getenv(child)
+	if dir == "" {
+		need.Program(t, "strace")
+		cmd := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=linkat", "-e", "inject=linkat:error=EPERM", os.Args[0], "-test.run", t.Name()+"$")
+		cmd.Env = append(os.Environ(), child+"="+t.TempDir())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("without links: %v\n%s", err, out)
+		}
+		dir = t.TempDir()
+	}
+	out, other := filepath.Join(dir, "out"), filepath.Join(dir, "other")
+	for name, content := range map[string]string{"tmp": "evidence", "second": "other evidence", "other": "of somebody"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := giveName(filepath.Join(dir, "tmp"), out); err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range []string{out, other} {
+		if err := giveName(filepath.Join(dir, "second"), taken); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s was taken: %v", taken, err)
+		}
+	}
+	for path, want := range map[string]string{out: "evidence", other: "of somebody"} {
+		if got, err := os.ReadFile(path); string(got) != want {
+			t.Errorf("%s holds %q: %v", path, got, err)
+		}
+	}
+}
