@@ -199,9 +199,7 @@ func pinnings(l *evidencetest.Log, round func(n int) time.Time, one, two, three 
 		edit(&a, &b, &ends)
 		list = append(list, pinning{name, l.TrustWith(func(c *trust.Config) {
 			c.Stamps, c.Algorithms = stamps, ends.Algorithms
-			for _, x := range []timestamp.Authority{a.Authority, three.Authority, b.Authority} {
-				c.Authorities = append(c.Authorities, x)
-			}
+			c.Authorities = append(c.Authorities, a.Authority, three.Authority, b.Authority)
 		})})
 	}
 	for stamps := range 4 {
