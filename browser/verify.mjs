@@ -18,7 +18,7 @@ import { digest } from './sha256.mjs';
 import { SystemTrack } from './system.mjs';
 import { readTrust } from './trust.mjs';
 
-const batch = 512; // leaves that are prepared at once
+const batch = 256; // leaves that are prepared at once
 
 export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'range', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
   'system', 'admitted', 'embedded', 'anchors', 'time', 'blobs', 'disclosures', 'custody', 'complete', 'policy'];
@@ -97,9 +97,13 @@ class Verification {
     if (!(await this.openCheckpoint())) return;
     this.report.checkpoint = infoOf(this.trust, this.checkpoint);
     for (const id of this.bundle.sessions) this.sessions.set(id, new Session(id, this.keys));
+    let ahead = []; // while signatures are verified on other threads, the next batch is read
     for (let i = 0; i < this.bundle.leaves.length; i += batch) {
-      this.leaves.push(...(await Promise.all(this.bundle.leaves.slice(i, i + batch).map((l) => this.prepare(l)))));
+      const now = Promise.all(this.bundle.leaves.slice(i, i + batch).map((l) => this.prepare(l)));
+      this.leaves.push(...(await ahead));
+      ahead = now;
     }
+    this.leaves.push(...(await ahead));
     for (const l of this.leaves) {
       const before = this.findings.length;
       await this.leaf(l);
