@@ -135,7 +135,7 @@ func (d *deployment) gateway(p *peers, flags string) {
 func (d *deployment) prove(session string) {
 	d.t.Helper()
 	file := filepath.Join(d.t.TempDir(), "s.steno")
-	d.run(0, d.steno, "export", session, "-o", file, "--identity", filepath.Join(d.dir, "vault", "vault.key"))
+	d.run(0, d.steno, "evidence", session, "-o", file, "--identity", filepath.Join(d.dir, "vault", "vault.key"))
 	d.stop()
 	trust := filepath.Join(d.dir, "trust")
 	for _, verify := range [][]string{{d.steno, "verify"}, {d.verify}} {
