@@ -130,7 +130,7 @@ func TestPINNED_tangledChainsAreTheSameToBoth(t *testing.T) {
 		keys = append(keys, k)
 	}
 	var stamps []stamp
-	for range 120 {
+	for range 50 {
 		g := newTangle(t, r, keys)
 		for range 15 {
 			stamps = append(stamps, g.stamp(len(stamps)))

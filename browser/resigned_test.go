@@ -283,7 +283,7 @@ func TestPINNED_signedNonsenseIsTheSameToBoth(t *testing.T) {
 		m := newTokenMaker(t, constrained)
 		stamps := []stamp{stampOf("as it is", m.token(func(string, *node) {}), m.authority())}
 		for i, where := range []string{"signer", "between", "info", "attributes", "token"} {
-			for range []int{1200, 1200, 300, 300, 300}[i] {
+			for range []int{500, 500, 120, 120, 120}[i] {
 				token := m.token(func(what string, n *node) {
 					for range 1 + r.IntN(2) {
 						if what == where {
