@@ -38,6 +38,11 @@ func TestAFileGetsItsNameWithoutLinks(t *testing.T) {
 			t.Errorf("%s was taken: %v", taken, err)
 		}
 	}
+	if free := filepath.Join(dir, "free"); giveName(filepath.Join(dir, "gone"), free) == nil {
+		t.Error("a name was given to nothing")
+	} else if _, err := os.Stat(free); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a name that could not be given is taken: %v", err)
+	}
 	for path, want := range map[string]string{out: "evidence", other: "of somebody"} {
 		if got, err := os.ReadFile(path); string(got) != want {
 			t.Errorf("%s holds %q: %v", path, got, err)

@@ -142,7 +142,10 @@ func giveName(tmp, out string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Close(), os.Rename(tmp, out))
+	if err := errors.Join(f.Close(), os.Rename(tmp, out)); err != nil {
+		return errors.Join(err, os.Remove(out)) // it is ours, and empty: whoever tries again finds the name free
+	}
+	return nil
 }
 
 // say tells what was made.
