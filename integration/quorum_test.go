@@ -47,8 +47,15 @@ func deployQuorate(t *testing.T) *quorate {
 	return d
 }
 
-// session records one whole session and asks for a level.
+// session records one whole session, asks for a level, and returns the receipt of its end.
 func (d *deployment) session(level wire.Level) wire.Receipt {
+	d.t.Helper()
+	all := d.receipts(level)
+	return all[len(all)-1]
+}
+
+// receipts records one whole session, asks for a level, and returns what came of each entry.
+func (d *deployment) receipts(level wire.Level) []wire.Receipt {
 	d.t.Helper()
 	a, err := d.do(d.t.Context(), "POST", "ingest", wire.PathRecords+"?wait="+string(level), "recorder",
 		[]byte(`{"session":{"agent":"`+agent+`","privilege":"financial"},"close":{"outcome":"completed"}}`), "Content-Type: "+wire.JSONType)
@@ -59,7 +66,7 @@ func (d *deployment) session(level wire.Level) wire.Receipt {
 	if err := json.Unmarshal(a.body, &answer); err != nil || a.status != http.StatusCreated || len(answer.Receipts) == 0 {
 		d.t.Fatalf("recording: %d %s", a.status, a.body)
 	}
-	return answer.Receipts[len(answer.Receipts)-1]
+	return answer.Receipts
 }
 
 // TestQuorum_lostAndFound stops two of three witnesses: agents record as before, what they are given is signed by the log alone and
