@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
-	"slices"
 )
 
 // The archive is a zip file of which every byte follows from names and contents: stored, dated 1980-01-01, no extra
@@ -37,6 +36,9 @@ type member struct {
 	size   uint32
 	offset int64 // of its local header
 }
+
+// end is where the next one begins.
+func (m member) end() int64 { return m.offset + int64(localSize+len(m.name)) + int64(m.size) }
 
 func (m member) local() []byte {
 	le := binary.LittleEndian
@@ -72,13 +74,13 @@ func (m member) central() []byte {
 	return append(b, m.name...)
 }
 
-// writeEnding writes the central directory of count members and what closes the archive. At is where it begins.
-func writeEnding(w io.Writer, members iter.Seq[member], count int, at int64) error {
-	size := int64(0)
+// writeEnding writes the central directory of all members and what closes the archive.
+func writeEnding(w io.Writer, members iter.Seq[member]) error {
+	count, at, size := 0, int64(0), int64(0)
 	for m := range members {
+		count, at = count+1, m.end()
 		b := m.central()
-		size += int64(len(b))
-		if at+size > MaxBundle {
+		if size += int64(len(b)); at+size > MaxBundle {
 			return fmt.Errorf("the bundle exceeds %d bytes", int64(MaxBundle))
 		}
 		if _, err := w.Write(b); err != nil {
@@ -117,22 +119,21 @@ func writeEnding(w io.Writer, members iter.Seq[member], count int, at int64) err
 	return err
 }
 
-// An archiver writes an archive.
+// An archiver writes an archive. Of what it has written it keeps the checksums alone.
 type archiver struct {
-	w       *bufio.Writer
-	members []member
-	at      int64
+	w    *bufio.Writer
+	sums []uint32
+	at   int64
 }
 
 func newArchiver(w io.Writer) *archiver { return &archiver{w: bufio.NewWriterSize(w, 1<<16)} }
 
 func (a *archiver) add(name string, content []byte) error {
 	m := member{name: name, crc: crc32.ChecksumIEEE(content), size: uint32(len(content)), offset: a.at}
-	a.at += int64(localSize+len(name)) + int64(len(content))
-	if a.at > MaxBundle || len(content) > MaxBundle {
+	if m.end() > MaxBundle {
 		return fmt.Errorf("%s: the bundle exceeds %d bytes", name, int64(MaxBundle))
 	}
-	a.members = append(a.members, m)
+	a.sums, a.at = append(a.sums, m.crc), m.end()
 	for _, b := range [][]byte{m.local(), content} {
 		if _, err := a.w.Write(b); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
@@ -141,11 +142,9 @@ func (a *archiver) add(name string, content []byte) error {
 	return nil
 }
 
-func (a *archiver) finish() error {
-	if err := writeEnding(a.w, slices.Values(a.members), len(a.members), a.at); err != nil {
-		return fmt.Errorf("writing the directory: %w", err)
-	}
-	if err := a.w.Flush(); err != nil {
+// finish closes an archive of these members.
+func (a *archiver) finish(members iter.Seq[member]) error {
+	if err := errors.Join(writeEnding(a.w, members), a.w.Flush()); err != nil {
 		return fmt.Errorf("writing the directory: %w", err)
 	}
 	return nil
@@ -172,35 +171,13 @@ type section struct {
 	start int64 // of its content
 }
 
-// sections lists the files of an archive. It checks every byte that is not content, but contents against no checksum;
-// limit says how large a file may be by its name, and refuses names that have no place.
-func sections(r io.ReaderAt, size int64, limit func(name string) (int64, bool)) ([]section, error) {
-	if size > MaxBundle {
-		return nil, &FormatError{Offset: MaxBundle, Why: fmt.Sprintf("file of %d bytes, at most %d", size, int64(MaxBundle))}
-	}
-	var found []section
-	for at := int64(0); ; {
-		s, err := sectionAt(r, size, at, limit)
-		if err != nil {
-			return nil, err
-		}
-		if s == nil {
-			return found, compareEnding(r, size, found, at)
-		}
-		if len(found) >= maxFixed+MaxLeaves+MaxAnchors+MaxPublic+MaxBlobs+MaxDisclosed {
-			return nil, &FormatError{Offset: at, Why: "too many files"}
-		}
-		found = append(found, *s)
-		at = s.start + int64(s.size)
-	}
-}
-
-// sectionAt reads the local header at an offset; nil says that no more files follow.
+// sectionAt reads the local header at an offset, of which it checks every byte; nil says that no more files follow. Limit says how large
+// a file may be by its name, and refuses names that have no place.
 func sectionAt(r io.ReaderAt, size, at int64, limit func(string) (int64, bool)) (*section, error) {
 	var buf [localSize + maxNameLength]byte
 	head := buf[:min(int64(len(buf)), size-at)]
 	if _, err := r.ReadAt(head, at); err != nil && err != io.EOF {
-		return nil, &ReadError{err}
+		return nil, err
 	}
 	le := binary.LittleEndian
 	if len(head) >= 4 && le.Uint32(head) == sigCentral && at > 0 {
@@ -239,16 +216,10 @@ func firstDifference(have, want []byte, at int64, file string) error {
 	return &FormatError{File: file, Offset: at + int64(len(want)), Why: "bytes too many"}
 }
 
-func compareEnding(r io.ReaderAt, size int64, found []section, at int64) error {
-	members := func(yield func(member) bool) {
-		for _, s := range found {
-			if !yield(s.member) {
-				return
-			}
-		}
-	}
+// compareEnding checks every byte behind the files, where at is the end of the last.
+func compareEnding(r io.ReaderAt, size int64, members iter.Seq[member], at int64) error {
 	c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(r, at, size-at), 1<<16), at: at}
-	err := writeEnding(c, members, len(found), at)
+	err := writeEnding(c, members)
 	if format, read := (*FormatError)(nil), (*ReadError)(nil); errors.As(err, &format) || errors.As(err, &read) {
 		return err
 	}
@@ -272,7 +243,7 @@ func (c *comparer) Write(want []byte) (int, error) {
 	c.buf = append(c.buf[:0], make([]byte, len(want))...)
 	n, err := io.ReadFull(c.r, c.buf)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return 0, &ReadError{err}
+		return 0, err
 	}
 	if !bytes.Equal(c.buf[:n], want) {
 		return 0, firstDifference(c.buf[:n], want, c.at, "")
@@ -286,3 +257,14 @@ type ReadError struct{ Err error }
 
 func (e *ReadError) Error() string { return "reading the bundle: " + e.Err.Error() }
 func (e *ReadError) Unwrap() error { return e.Err }
+
+// A readable is a file whose errors are those.
+type readable struct{ r io.ReaderAt }
+
+func (f readable) ReadAt(b []byte, at int64) (int, error) {
+	n, err := f.r.ReadAt(b, at)
+	if err != nil && err != io.EOF {
+		err = &ReadError{err}
+	}
+	return n, err
+}

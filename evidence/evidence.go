@@ -24,6 +24,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,16 +77,14 @@ type Bundle struct {
 // A Range is the leaves with From <= index < To.
 type Range struct{ From, To uint64 }
 
-// A Leaf is a leaf of the log. They are loaded one after the other, so that a large bundle need not fit into memory.
+// A Leaf is a leaf of the log.
 type Leaf struct {
 	Index uint64
-	Load  func() ([]byte, error)
+	Content
 }
 
 // LeafOf is the Leaf of bytes in memory.
-func LeafOf(index uint64, b []byte) Leaf {
-	return Leaf{Index: index, Load: func() ([]byte, error) { return b, nil }}
-}
+func LeafOf(index uint64, b []byte) Leaf { return Leaf{index, ContentOf(b)} }
 
 // An Anchor is the checkpoint that the tokens in an anchor leaf are over.
 type Anchor struct {
@@ -93,32 +92,40 @@ type Anchor struct {
 	Note  []byte // exact bytes, as they were stamped
 }
 
-// A Blob is sealed bytes, or public ones. They are loaded as leaves are.
+// A Blob is sealed bytes, or public ones.
 type Blob struct {
 	SHA256 entry.Hash
-	Size   int64
-	Load   func() ([]byte, error)
+	Content
 }
 
 // BlobOf is the Blob of bytes in memory.
-func BlobOf(b []byte) Blob {
-	return Blob{SHA256: sha256.Sum256(b), Size: int64(len(b)), Load: func() ([]byte, error) { return b, nil }}
-}
+func BlobOf(b []byte) Blob { return Blob{sha256.Sum256(b), ContentOf(b)} }
 
 // A Disclosed is a disclosure of the payload in a member of an event: Slot is the path as in entry.BlobAt, without the
-// number of a part. Load returns the one JSON form of payload.Disclosure. They are ordered by Index, Event, Slot.
+// number of a part. Its content is the one JSON form of payload.Disclosure. They are ordered by Index, Event, Slot.
 type Disclosed struct {
 	Index uint64
 	Event int
 	Slot  string
-	Load  func() ([]byte, error)
-
-	size int64 // of what Load loads, if it is known
+	Content
 }
 
 // DisclosedOf makes a Disclosed of what payload.Opened.Disclose returned.
-func DisclosedOf(index uint64, event int, slot string, d payload.Disclosure) Disclosed {
-	return Disclosed{Index: index, Event: event, Slot: slot, Load: func() ([]byte, error) { return marshalDisclosure(d) }}
+func DisclosedOf(index uint64, event int, slot string, d payload.Disclosure) (Disclosed, error) {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return Disclosed{}, fmt.Errorf("writing a disclosure: %w", err)
+	}
+	return Disclosed{index, event, slot, ContentOf(b)}, nil
+}
+
+// DisclosedAt is the disclosure of a payload, or nil if there is none.
+func (b *Bundle) DisclosedAt(index uint64, event int, slot string) *Disclosed {
+	i, found := slices.BinarySearchFunc(b.Disclosed, Disclosed{Index: index, Event: event, Slot: slot}, compareDisclosed)
+	if !found {
+		return nil
+	}
+	return &b.Disclosed[i]
 }
 
 const (
@@ -173,6 +180,9 @@ func (b *Bundle) checkOrder() error {
 		if i > 0 && b.Leaves[i-1].Index >= l.Index {
 			return fmt.Errorf("leaf %d: not in ascending order, each once", l.Index)
 		}
+		if l.Size() > entry.MaxLeaf {
+			return fmt.Errorf("leaf %d: of %d bytes, at most %d", l.Index, l.Size(), entry.MaxLeaf)
+		}
 	}
 	for i, a := range b.Anchors {
 		if i > 0 && b.Anchors[i-1].Index >= a.Index {
@@ -195,6 +205,9 @@ func (b *Bundle) checkOrder() error {
 		if i > 0 && compareDisclosed(b.Disclosed[i-1], d) >= 0 {
 			return fmt.Errorf("disclosure of leaf %d: not in ascending order, each once", d.Index)
 		}
+		if d.Size() > maxDisclosure {
+			return fmt.Errorf("disclosure of leaf %d: of %d bytes, at most %d", d.Index, d.Size(), maxDisclosure)
+		}
 	}
 	return nil
 }
@@ -212,8 +225,8 @@ func checkBlobs(what string, blobs []Blob, most int) error {
 		if i > 0 && slices.Compare(blobs[i-1].SHA256[:], blob.SHA256[:]) >= 0 {
 			return fmt.Errorf("%s %x: not in ascending order, each once", what, blob.SHA256)
 		}
-		if blob.Size < 0 || blob.Size > int64(most) {
-			return fmt.Errorf("%s %x: of %d bytes, at most %d", what, blob.SHA256, blob.Size, most)
+		if blob.Size() > int64(most) {
+			return fmt.Errorf("%s %x: of %d bytes, at most %d", what, blob.SHA256, blob.Size(), most)
 		}
 	}
 	return nil

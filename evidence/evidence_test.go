@@ -488,7 +488,7 @@ func TestBlobsAndDisclosuresAreCheckedAgainstTheEntries(t *testing.T) {
 			blobs[h] = blob
 		}
 		opened := Must(payload.Open(main.Keys, place, payload.RefOf(v.Params), blobs))(t)
-		at = evidence.DisclosedOf(leaf.Index, 0, "params", opened.Disclose(nil))
+		at = Must(evidence.DisclosedOf(leaf.Index, 0, "params", opened.Disclose(nil)))(t)
 	}
 	b.Disclosed = []evidence.Disclosed{at}
 	report := verify(t, b, l.Trust)
@@ -500,10 +500,10 @@ func TestBlobsAndDisclosuresAreCheckedAgainstTheEntries(t *testing.T) {
 	raw := Must(at.Load())(t)
 	lie := bytes.Replace(raw, []byte(`"bytes":"`), []byte(`"bytes":"AAAA`), 1)
 	for _, bad := range [][]byte{lie, []byte("{}"), append(raw, ' ')} {
-		b.Disclosed[0].Load = func() ([]byte, error) { return bad, nil }
+		b.Disclosed[0].Content = evidence.ContentOf(bad)
 		want(t, verify(t, b, l.Trust), evidence.ExitFailed, evidence.CheckDisclosures, "")
 	}
-	b.Disclosed = []evidence.Disclosed{{Index: at.Index, Event: 1, Slot: "params", Load: at.Load}}
+	b.Disclosed = []evidence.Disclosed{{Index: at.Index, Event: 1, Slot: "params", Content: at.Content}}
 	want(t, verify(t, b, l.Trust), evidence.ExitFailed, evidence.CheckDisclosures, "no such payload")
 
 	b = l.Evidence(SessionID(1))
@@ -513,7 +513,7 @@ func TestBlobsAndDisclosuresAreCheckedAgainstTheEntries(t *testing.T) {
 
 	b = l.Evidence(SessionID(1))
 	content := Must(b.Blobs[0].Load())(t)
-	b.Blobs[0].Load = func() ([]byte, error) { return append(bytes.Clone(content[:len(content)-1]), 'x'), nil }
+	b.Blobs[0].Content = evidence.ContentOf(append(content[:len(content)-1], 'x'))
 	want(t, verify(t, b, l.Trust), evidence.ExitFailed, evidence.CheckBlobs, "not the bytes")
 }
 

@@ -88,7 +88,7 @@ func FuzzBundleContents(f *testing.F) {
 			Leaves:    []evidence.Leaf{evidence.LeafOf(index, leaf)},
 			Anchors:   []evidence.Anchor{{Index: index, Note: checkpoint}},
 			Public:    []evidence.Blob{evidence.BlobOf(disclosure)},
-			Disclosed: []evidence.Disclosed{{Index: index, Slot: slot, Load: func() ([]byte, error) { return disclosure, nil }}}}
+			Disclosed: []evidence.Disclosed{{Index: index, Slot: slot, Content: evidence.ContentOf(disclosure)}}}
 		for ; len(tree) >= 32; tree = tree[32:] {
 			b.Tree = append(b.Tree, [32]byte(tree))
 		}

@@ -39,7 +39,7 @@ func disclosed(t testing.TB) (*Log, *evidence.Bundle) {
 				blobs[h] = blob
 			}
 			opened := Must(payload.Open(main.Keys, place, payload.RefOf(p), blobs))(t)
-			b.Disclosed = append(b.Disclosed, evidence.DisclosedOf(leaf.Index, i, "content", opened.Disclose(nil)))
+			b.Disclosed = append(b.Disclosed, Must(evidence.DisclosedOf(leaf.Index, i, "content", opened.Disclose(nil)))(t))
 		}
 	}
 	if len(b.Disclosed) != 2 {

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -23,12 +24,15 @@ import (
 // Names and contents determine every byte of the file: so every byte is accounted for, and no content has two spellings between
 // which something could hide.
 func Read(r io.ReaderAt, size int64) (*Bundle, error) {
-	found, err := sections(r, size, sizeLimit)
-	if err != nil {
+	if size > MaxBundle {
+		return nil, &FormatError{Offset: MaxBundle, Why: fmt.Sprintf("file of %d bytes, at most %d", size, int64(MaxBundle))}
+	}
+	r = readable{r}
+	rd := reader{r: r, size: size, in: ContentsIn(r), b: &Bundle{}, slots: map[string]string{}, buf: make([]byte, 1<<16)}
+	if err := rd.read(); err != nil {
 		return nil, err
 	}
-	rd := reader{r: r, b: &Bundle{}, rest: found, buf: make([]byte, 1<<16)}
-	if err := rd.read(); err != nil {
+	if err := compareEnding(r, size, rd.b.members(rd.sums), rd.at); err != nil {
 		return nil, err
 	}
 	if err := rd.b.check(); err != nil {
@@ -68,40 +72,65 @@ func sizeLimit(name string) (int64, bool) {
 
 // A reader takes files in the order in which Write has them.
 type reader struct {
-	r    io.ReaderAt
-	b    *Bundle
-	rest []section
-	buf  []byte
+	r     io.ReaderAt
+	size  int64
+	in    *Contents
+	b     *Bundle
+	at    int64    // where here begins
+	here  *section // the file whose turn it is, nil behind the last
+	sums  []uint32 // of those before it
+	slots map[string]string
+	buf   []byte
+}
+
+// look finds the file whose turn it is.
+func (rd *reader) look() (err error) {
+	rd.here, err = sectionAt(rd.r, rd.size, rd.at, sizeLimit)
+	return err
+}
+
+// pass goes on to the next file.
+func (rd *reader) pass() error {
+	rd.sums, rd.at = append(rd.sums, rd.here.crc), rd.here.end()
+	return rd.look()
 }
 
 func (rd *reader) read() error {
+	if err := rd.look(); err != nil {
+		return err
+	}
 	if err := rd.fixed(); err != nil {
 		return err
 	}
 	for _, part := range []struct {
-		dir  string
-		read func(section) error
-	}{{dirLeaf, rd.leaf}, {dirAnchor, rd.anchor}, {dirPublic, rd.public}, {dirBlob, rd.blob}, {dirDisclosed, rd.disclosed}} {
-		for rd.next(part.dir) {
-			s := rd.rest[0]
-			rd.rest = rd.rest[1:]
-			if err := part.read(s); err != nil {
+		dir, what string
+		most      int
+		read      func(*section) error
+	}{
+		{dirLeaf, "leaves", MaxLeaves, rd.leaf}, {dirAnchor, "anchors", MaxAnchors, rd.anchor}, {dirPublic, "public blobs", MaxPublic, rd.public},
+		{dirBlob, "blobs", MaxBlobs, rd.blob}, {dirDisclosed, "disclosures", MaxDisclosed, rd.disclosed},
+	} {
+		for n := 0; rd.next(part.dir); n++ {
+			if n == part.most {
+				return &FormatError{File: rd.here.name, Offset: rd.at, Why: fmt.Sprintf("more than %d %s", part.most, part.what)}
+			}
+			if err := part.read(rd.here); err != nil {
+				return err
+			}
+			if err := rd.pass(); err != nil {
 				return err
 			}
 		}
 	}
-	if len(rd.rest) > 0 {
-		return &FormatError{File: rd.rest[0].name, Offset: rd.rest[0].offset, Why: "a file out of its place"}
+	if rd.here != nil {
+		return &FormatError{File: rd.here.name, Offset: rd.at, Why: "a file out of its place"}
 	}
 	return nil
 }
 
 // fixed takes the files that have names of their own.
 func (rd *reader) fixed() error {
-	at := int64(0)
-	if len(rd.rest) > 0 {
-		at = rd.rest[0].start
-	}
+	at := int64(localSize + len(fileManifest))
 	manifest, err := rd.take(fileManifest)
 	if err != nil {
 		return err
@@ -128,37 +157,34 @@ func (rd *reader) fixed() error {
 }
 
 func (rd *reader) next(prefix string) bool {
-	return len(rd.rest) > 0 && strings.HasPrefix(rd.rest[0].name, prefix)
+	return rd.here != nil && strings.HasPrefix(rd.here.name, prefix)
 }
 
-// named is the next file, which must have this name.
-func (rd *reader) named(name string) (section, error) {
-	if len(rd.rest) == 0 || rd.rest[0].name != name {
-		e := &FormatError{Why: fmt.Sprintf("file %s is missing here", name)}
-		if len(rd.rest) > 0 {
-			e.Offset = rd.rest[0].offset
-		}
-		return section{}, e
+// named demands that the next file has this name.
+func (rd *reader) named(name string) error {
+	if rd.here == nil || rd.here.name != name {
+		return &FormatError{Offset: rd.at, Why: fmt.Sprintf("file %s is missing here", name)}
 	}
-	s := rd.rest[0]
-	rd.rest = rd.rest[1:]
-	return s, nil
+	return nil
 }
 
-// take reads the next file, which must have this name.
+// take reads the next file, which must have this name, and goes on.
 func (rd *reader) take(name string) ([]byte, error) {
-	s, err := rd.named(name)
+	if err := rd.named(name); err != nil {
+		return nil, err
+	}
+	b, err := rd.here.content(rd.r)
 	if err != nil {
 		return nil, err
 	}
-	return s.content(rd.r)
+	return b, rd.pass()
 }
 
 // content reads a file and compares its checksum, so that damage is named where it is and not where it tells.
-func (s section) content(r io.ReaderAt) ([]byte, error) {
+func (s *section) content(r io.ReaderAt) ([]byte, error) {
 	b := make([]byte, s.size)
 	if _, err := r.ReadAt(b, s.start); err != nil && err != io.EOF {
-		return nil, &ReadError{err}
+		return nil, err
 	}
 	if crc32.ChecksumIEEE(b) != s.crc {
 		return nil, s.damaged()
@@ -166,17 +192,17 @@ func (s section) content(r io.ReaderAt) ([]byte, error) {
 	return b, nil
 }
 
-func (s section) damaged() error {
+func (s *section) damaged() error {
 	return &FormatError{File: s.name, Offset: s.start, Why: "the file does not match its checksum"}
 }
 
 // pieces hands over a file in pieces that are multiples of unit bytes, but for the last, and then compares its checksum.
-func (rd *reader) pieces(s section, unit int, f func(at int64, piece []byte) error) error {
+func (rd *reader) pieces(s *section, unit int, f func(at int64, piece []byte) error) error {
 	sum, buf := uint32(0), rd.buf[:len(rd.buf)/unit*unit]
 	for at := int64(0); at < int64(s.size); {
 		piece := buf[:min(int64(len(buf)), int64(s.size)-at)]
 		if _, err := rd.r.ReadAt(piece, s.start+at); err != nil && err != io.EOF {
-			return &ReadError{err}
+			return err
 		}
 		sum = crc32.Update(sum, crc32.IEEETable, piece)
 		if err := f(at, piece); err != nil {
@@ -190,20 +216,19 @@ func (rd *reader) pieces(s section, unit int, f func(at int64, piece []byte) err
 	return nil
 }
 
-// leaveThere compares a file's checksum, and is how to load it later.
-func (rd *reader) leaveThere(s section) (func() ([]byte, error), error) {
-	r := rd.r
-	return func() ([]byte, error) { return s.content(r) }, rd.pieces(s, 1, func(int64, []byte) error { return nil })
+// leaveThere compares a file's checksum, and is what to load later.
+func (rd *reader) leaveThere(s *section) (Content, error) {
+	return rd.in.At(uint32(s.start), s.size), rd.pieces(s, 1, func(int64, []byte) error { return nil })
 }
 
 func (rd *reader) tree() error {
-	s, err := rd.named(fileTree)
-	if err != nil {
+	if err := rd.named(fileTree); err != nil {
 		return err
 	}
+	s := rd.here
 	rd.b.Tree = make([][sha256.Size]byte, 0, s.size/hashLine)
 	var bad error // told if the checksum is right
-	err = rd.pieces(s, hashLine, func(at int64, piece []byte) error {
+	err := rd.pieces(s, hashLine, func(at int64, piece []byte) error {
 		for i := 0; i < len(piece) && bad == nil; i += hashLine {
 			h, ok := parseHash(piece[i:min(i+hashLine, len(piece))])
 			if !ok {
@@ -213,10 +238,10 @@ func (rd *reader) tree() error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err := cmp.Or(err, bad); err != nil {
 		return err
 	}
-	return bad
+	return rd.pass()
 }
 
 // parseHash reads a line as marshalHashes writes it.
@@ -229,59 +254,56 @@ func parseHash(line []byte) (h [sha256.Size]byte, ok bool) {
 	return [sha256.Size]byte(raw[:sha256.Size]), err == nil && n == sha256.Size
 }
 
-func (rd *reader) leaf(s section) error {
+func (rd *reader) leaf(s *section) error {
 	index, ok := parseIndex(s.name, dirLeaf)
 	if !ok {
 		return s.misnamed("leaf/ and an index of 20 digits")
 	}
-	load, err := rd.leaveThere(s)
-	rd.b.Leaves = append(rd.b.Leaves, Leaf{Index: index, Load: load})
+	content, err := rd.leaveThere(s)
+	rd.b.Leaves = append(rd.b.Leaves, Leaf{index, content})
 	return err
 }
 
-func (rd *reader) anchor(s section) error {
+func (rd *reader) anchor(s *section) error {
 	index, ok := parseIndex(s.name, dirAnchor)
 	if !ok {
 		return s.misnamed("anchor/ and an index of 20 digits")
-	}
-	if len(rd.b.Anchors) == MaxAnchors {
-		return &FormatError{File: s.name, Offset: s.offset, Why: fmt.Sprintf("more than %d anchors", MaxAnchors)}
 	}
 	stamped, err := s.content(rd.r)
 	rd.b.Anchors = append(rd.b.Anchors, Anchor{Index: index, Note: stamped})
 	return err
 }
 
-func (rd *reader) public(s section) error {
+func (rd *reader) public(s *section) error {
 	blob, err := rd.hashed(s, dirPublic)
 	rd.b.Public = append(rd.b.Public, blob)
 	return err
 }
 
-func (rd *reader) blob(s section) error {
+func (rd *reader) blob(s *section) error {
 	blob, err := rd.hashed(s, dirBlob)
 	rd.b.Blobs = append(rd.b.Blobs, blob)
 	return err
 }
 
 // hashed takes a file that is named by a hash, and leaves it where it is.
-func (rd *reader) hashed(s section, dir string) (Blob, error) {
+func (rd *reader) hashed(s *section, dir string) (Blob, error) {
 	digits := strings.TrimPrefix(s.name, dir)
 	raw, err := hex.DecodeString(digits)
 	if err != nil || len(raw) != len(entry.Hash{}) || hex.EncodeToString(raw) != digits {
 		return Blob{}, s.misnamed(dir + " and 64 lower-case hexadecimal digits")
 	}
-	load, err := rd.leaveThere(s)
-	return Blob{SHA256: entry.Hash(raw), Size: int64(s.size), Load: load}, err
+	content, err := rd.leaveThere(s)
+	return Blob{entry.Hash(raw), content}, err
 }
 
-func (rd *reader) disclosed(s section) error {
-	d := Disclosed{size: int64(s.size)}
+func (rd *reader) disclosed(s *section) error {
+	var d Disclosed
 	rest, ok := strings.CutSuffix(strings.TrimPrefix(s.name, dirDisclosed), jsonSuffix)
 	parts := strings.SplitN(rest, "-", 3)
 	if ok = ok && len(parts) == 3; ok {
 		event, err := strconv.ParseUint(parts[1], 10, 16)
-		d.Event, d.Slot = int(event), strings.ReplaceAll(parts[2], ".", "/")
+		d.Event, d.Slot = int(event), rd.slot(parts[2])
 		d.Index, ok = parseIndex(parts[0], "")
 		ok = ok && err == nil && d.name() == s.name
 	}
@@ -289,12 +311,22 @@ func (rd *reader) disclosed(s section) error {
 		return s.misnamed("disclosed/INDEX-EVENT-SLOT.json")
 	}
 	var err error
-	d.Load, err = rd.leaveThere(s)
+	d.Content, err = rd.leaveThere(s)
 	rd.b.Disclosed = append(rd.b.Disclosed, d)
 	return err
 }
 
-func (s section) misnamed(want string) error {
+// slot is the slot in a file's name. There are few, which all files share.
+func (rd *reader) slot(dotted string) string {
+	s, known := rd.slots[dotted]
+	if !known {
+		s = strings.Clone(strings.ReplaceAll(dotted, ".", "/"))
+		rd.slots[strings.Clone(dotted)] = s
+	}
+	return s
+}
+
+func (s *section) misnamed(want string) error {
 	return &FormatError{File: s.name, Offset: s.offset + localSize, Why: "name is not " + want}
 }
 

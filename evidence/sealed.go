@@ -1,10 +1,12 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -12,29 +14,25 @@ import (
 	"github.com/stenolog/steno/payload"
 )
 
-// sealed is what is known of sealed bytes: by whom they are named, and which are here.
+// sealed is what is known of sealed bytes: by whom they are named, and which are here. There is a word for each blob of the file, and
+// something more for those that are not as they should be.
 type sealed struct {
-	table map[entry.Hash]sealedBlob
-	count map[string]*PayloadsReport // by session
-	errs  []error                    // what is wrong with the file's blobs, each by itself
+	sizes  []uint64                   // of the file's blobs, in their order, as entries say; unnamed if none does
+	absent map[entry.Hash]uint64      // sizes of those that are not here
+	errs   map[int]error              // what is wrong with the file's blobs, each by itself
+	count  map[string]*PayloadsReport // by session
 }
 
-type sealedBlob struct {
-	size     uint64 // by the entries
-	content  uint64 // bytes that are here
-	included bool
-	named    bool
-}
+const unnamed = math.MaxUint64
 
 // loadBlobs compares the file's blobs with their names, on all cores.
 func (v *verification) loadBlobs() {
-	v.sealed = sealed{table: make(map[entry.Hash]sealedBlob, len(v.b.Blobs)), count: map[string]*PayloadsReport{}, errs: make([]error, len(v.b.Blobs))}
+	v.sealed = sealed{sizes: slices.Repeat([]uint64{unnamed}, len(v.b.Blobs)), absent: map[entry.Hash]uint64{}, errs: map[int]error{}, count: map[string]*PayloadsReport{}}
 	for _, id := range v.b.Sessions {
 		v.sealed.count[id] = &PayloadsReport{}
 	}
 	type loaded struct {
 		blob int
-		size int
 		err  error
 	}
 	inOrder(len(v.b.Blobs), func(n int) loaded {
@@ -42,10 +40,10 @@ func (v *verification) loadBlobs() {
 		if err == nil && sha256.Sum256(content) != v.b.Blobs[n].SHA256 {
 			err = errOtherBytes
 		}
-		return loaded{n, len(content), err}
+		return loaded{n, err}
 	}, func(l loaded) {
-		if v.sealed.errs[l.blob] = l.err; l.err == nil {
-			v.sealed.table[v.b.Blobs[l.blob].SHA256] = sealedBlob{content: uint64(l.size), included: true}
+		if l.err != nil {
+			v.sealed.errs[l.blob] = l.err
 		}
 	})
 }
@@ -56,15 +54,20 @@ var errOtherBytes = errors.New("not the bytes that the entry names")
 func (v *verification) named(index uint64, e *entry.Entry) {
 	count := v.sealed.count[e.Session]
 	for _, b := range e.Blobs {
-		s := v.sealed.table[b.SHA256]
-		if s.named && s.size != b.Size {
+		n, here := slices.BinarySearchFunc(v.b.Blobs, b.SHA256, func(a Blob, h entry.Hash) int { return bytes.Compare(a.SHA256[:], h[:]) })
+		before, known := v.sealed.absent[b.SHA256]
+		if here {
+			before, v.sealed.sizes[n] = v.sealed.sizes[n], b.Size
+			known = before != unnamed
+		} else {
+			v.sealed.absent[b.SHA256] = b.Size
+		}
+		if known && before != b.Size {
 			v.find(CheckBlobs, Failed, placeOf(index, e), "names bytes by another size than an entry before it")
 		}
-		s.named, s.size = true, b.Size
-		v.sealed.table[b.SHA256] = s
 		if count != nil {
 			count.Blobs++
-			if s.included && s.content == b.Size {
+			if here && v.sealed.errs[n] == nil && uint64(v.b.Blobs[n].Size()) == b.Size {
 				count.Included++
 			}
 		}
@@ -74,14 +77,14 @@ func (v *verification) named(index uint64, e *entry.Entry) {
 // blobs checks the file's sealed bytes against what entries named.
 func (v *verification) blobs(r *Report) {
 	for i, b := range v.b.Blobs {
-		s, err := v.sealed.table[b.SHA256], v.sealed.errs[i]
+		size, err := v.sealed.sizes[i], v.sealed.errs[i]
 		place := Where{File: blobName(b.SHA256)}
 		switch {
-		case !s.named:
+		case size == unnamed:
 			v.find(CheckBlobs, Failed, place, "no entry here names these bytes")
 		case err != nil:
 			v.unread(CheckBlobs, place, err)
-		case s.size != s.content:
+		case size != uint64(b.Size()):
 			v.find(CheckBlobs, Failed, place, errOtherBytes.Error())
 		default:
 			v.passed[CheckBlobs]++
@@ -113,7 +116,7 @@ func (v *verification) readDisclosure(d *Disclosed, e *entry.Entry) readDisclosu
 		out.err = err
 		return out
 	}
-	if d.size == 0 || d.size >= largeDisclosure {
+	if d.Size() >= largeDisclosure {
 		v.large.Lock()
 		defer v.large.Unlock()
 	}

@@ -213,7 +213,7 @@ func TestNoAnchorIsWrittenThatIsNotRead(t *testing.T) {
 		"many hashes":       func(b *evidence.Bundle) { b.Tree = make([][32]byte, 1<<22+1) },
 		"too many":          func(b *evidence.Bundle) { b.Anchors = make([]evidence.Anchor, evidence.MaxAnchors+1) },
 		"order of public":   func(b *evidence.Bundle) { b.Public[0], b.Public[1] = b.Public[1], b.Public[0] },
-		"too large a blob":  func(b *evidence.Bundle) { b.Public[0].Size = 1 << 30 },
+		"too large a blob":  func(b *evidence.Bundle) { b.Public[0].Content = evidence.ContentsIn(nil).At(0, 1<<30) },
 		"too many of these": func(b *evidence.Bundle) { b.Public = make([]evidence.Blob, evidence.MaxPublic+1) },
 	} {
 		b := w.bundle()

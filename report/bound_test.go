@@ -31,7 +31,7 @@ func many(t testing.TB, sessions, times int, content []byte) (*evidencetest.Log,
 		for i := range times {
 			shift := uint64((n*times + i) * 100_000)
 			for _, leaf := range b.Leaves {
-				out.Leaves = append(out.Leaves, evidence.Leaf{Index: leaf.Index + shift, Load: leaf.Load})
+				out.Leaves = append(out.Leaves, evidence.Leaf{Index: leaf.Index + shift, Content: leaf.Content})
 			}
 			for _, d := range b.Disclosed {
 				d.Index += shift

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
@@ -10,11 +9,10 @@ import (
 
 // Contents are where the events of a bundle stand.
 type contents struct {
-	bundle    *evidence.Bundle
-	sessions  map[string]*events
-	others    events // of the log's own, that speak of no session that the bundle names
-	disclosed map[slot]int
-	leaf      cached
+	bundle   *evidence.Bundle
+	sessions map[string]*events
+	others   events // of the log's own, that speak of no session that the bundle names
+	leaf     cached
 }
 
 // Events are those of one session, with what the log says of it, by their place in the log.
@@ -50,12 +48,9 @@ func (e *events) add(p place) {
 
 // read finds out which event belongs to which session.
 func read(c *Case) (*contents, error) {
-	all := &contents{bundle: c.Bundle, sessions: map[string]*events{}, disclosed: map[slot]int{}, leaf: cached{at: -1}}
+	all := &contents{bundle: c.Bundle, sessions: map[string]*events{}, leaf: cached{at: -1}}
 	for _, id := range c.Bundle.Sessions {
 		all.sessions[id] = &events{}
-	}
-	for i, d := range c.Bundle.Disclosed {
-		all.disclosed[slot{d.Index, d.Event, d.Slot}] = i
 	}
 	for i := range c.Bundle.Leaves {
 		e, parseErr, err := all.load(i)
@@ -89,7 +84,7 @@ func (all *contents) load(at int) (e *entry.Entry, parseErr, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("loading leaf %d: %w", l.Index, err)
 		}
-		e, parseErr := entry.Parse(slices.Clone(b)) // the loader may use its buffer again
+		e, parseErr := entry.Parse(b)
 		all.leaf = cached{at, e, parseErr}
 	}
 	return all.leaf.entry, all.leaf.err, nil

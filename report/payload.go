@@ -44,8 +44,8 @@ func (all *contents) shownOf(at slot, ev entry.Event, custody *evidence.Custody)
 	out.Media = said(parts[0].Media)
 	var inClear []string // classes
 	hidden := 0
-	if i, ok := all.disclosed[at]; ok {
-		opened, err := all.bundle.Disclosed[i].Open(p)
+	if d := all.bundle.DisclosedAt(at.index, at.event, at.name); d != nil {
+		opened, err := d.Open(p)
 		if err != nil {
 			out.Wrong = said(err.Error())
 			return out

@@ -173,7 +173,7 @@ func TestDisclosureThatIsNotWhatTheEntryCommitsToIsNotShown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Load = func() ([]byte, error) { return bytes.Replace(raw, []byte("IkFkYSI="), []byte("IkV2ZSI="), 1), nil } // Ada is Eve
+		d.Content = evidence.ContentOf(bytes.Replace(raw, []byte("IkFkYSI="), []byte("IkV2ZSI="), 1)) // Ada is Eve
 	}
 	p := page(t, c)
 	wantText(t, p, "it is not what the entry commits to")
@@ -195,7 +195,7 @@ func TestErrorsOfLoadingAndWritingAreReported(t *testing.T) {
 	if err := report.HTML(broken{}, c); !errors.Is(err, errBroken) {
 		t.Errorf("writing: %v", err)
 	}
-	c.Bundle.Leaves[2].Load = func() ([]byte, error) { return nil, errBroken }
+	c.Bundle.Leaves[2].Content = evidence.ContentsIn(broken{}).At(0, 1)
 	if err := report.HTML(&bytes.Buffer{}, c); !errors.Is(err, errBroken) {
 		t.Errorf("loading: %v", err)
 	}
@@ -205,7 +205,8 @@ var errBroken = errors.New("broken")
 
 type broken struct{}
 
-func (broken) Write([]byte) (int, error) { return 0, errBroken }
+func (broken) Write([]byte) (int, error)         { return 0, errBroken }
+func (broken) ReadAt([]byte, int64) (int, error) { return 0, errBroken }
 
 // hostile is what an agent says to whoever reads it later, on paper too.
 const hostile = verifiertest.Nasty + "<!-- --> ]]> &lt; {{.}} \u2028\u061c\u200e\u3164 end"

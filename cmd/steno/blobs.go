@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -13,8 +14,9 @@ import (
 
 // A blobStore holds the sealed blobs of sessions in a temporary file: they may be larger than memory.
 type blobStore struct {
-	keep *spill
-	at   map[entry.Hash]extent
+	keep   *spill
+	rows   []evidence.Blob // those of the session that is being read are behind the others
+	sorted int             // how many are in order, each once
 }
 
 func newBlobStore(dir string) (*blobStore, error) {
@@ -22,7 +24,7 @@ func newBlobStore(dir string) (*blobStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &blobStore{keep: keep, at: map[entry.Hash]extent{}}, nil
+	return &blobStore{keep: keep}, nil
 }
 
 // fetchBlobs reads every blob of a session that the log still has.
@@ -31,45 +33,49 @@ func fetchBlobs(ctx context.Context, r *reader, of *client.SessionSummary) (*blo
 	if err != nil {
 		return nil, err
 	}
-	if err := r.SessionBlobs(ctx, of, s.add); err != nil {
+	if err := s.fetch(ctx, r, of); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
+// fetch takes in every blob of a session that the log still has.
+func (s *blobStore) fetch(ctx context.Context, r *reader, of *client.SessionSummary) error {
+	if err := r.SessionBlobs(ctx, of, s.add); err != nil {
+		return err
+	}
+	putInOrder(s.rows, s.sorted, compareBlobs)
+	s.sorted = len(s.rows)
+	return nil
+}
+
 func (s *blobStore) add(hash entry.Hash, blob []byte) error {
+	if _, known := s.find(hash); known {
+		return nil // of another session
+	}
 	at, err := s.keep.add(blob)
 	if err == nil {
-		s.at[hash] = at
+		s.rows = append(s.rows, evidence.Blob{SHA256: hash, Content: at})
 	}
 	return err
 }
 
-func (s *blobStore) load(hash entry.Hash) ([]byte, error) { return s.keep.load(s.at[hash]) }
+func (s *blobStore) find(hash entry.Hash) (int, bool) {
+	return slices.BinarySearchFunc(s.rows[:s.sorted], evidence.Blob{SHA256: hash}, compareBlobs)
+}
 
 // blob answers an opener for the log. Each read of a blob alone would be an access of its own on the log's record.
 func (s *blobStore) blob(_ context.Context, _ uint64, hash entry.Hash) ([]byte, error) {
-	if _, ok := s.at[hash]; !ok {
+	i, known := s.find(hash)
+	if !known {
 		return nil, client.ErrErased
 	}
-	return s.load(hash)
+	return s.rows[i].Load()
 }
 
 func (s *blobStore) close() error { return s.keep.close() }
 
-// forBundle lists the blobs as an evidence bundle has them.
-func (s *blobStore) forBundle() []evidence.Blob {
-	var all []evidence.Blob
-	for hash, at := range s.at {
-		all = append(all, evidence.Blob{SHA256: hash, Size: at.size, Load: func() ([]byte, error) { return s.load(hash) }})
-	}
-	sortBlobs(all)
-	return all
-}
-
-func sortBlobs(all []evidence.Blob) {
-	slices.SortFunc(all, func(a, b evidence.Blob) int { return slices.Compare(a.SHA256[:], b.SHA256[:]) })
-}
+func compareBlobs(a, b evidence.Blob) int { return bytes.Compare(a.SHA256[:], b.SHA256[:]) }
 
 // slotOf is the slot of the payload that a blob belongs to, without the number of a part.
 func slotOf(b entry.BlobAt) string {

@@ -143,6 +143,7 @@ type export struct {
 	closed    []string         // sessions of which the identity opens nothing
 	missealed []error          // payloads that are not what their entries commit to
 	cp        trust.Checkpoint // that everything is proven under
+	count     int              // leaves of the file
 }
 
 func (x *export) run(ctx context.Context, stdout, stderr io.Writer) (err error) {

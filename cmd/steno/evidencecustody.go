@@ -14,6 +14,7 @@ import (
 	"github.com/stenolog/steno/api/wire"
 	"github.com/stenolog/steno/client"
 	"github.com/stenolog/steno/evidence"
+	"github.com/stenolog/steno/log/tiles"
 	"github.com/stenolog/steno/payload"
 )
 
@@ -83,7 +84,10 @@ func (x *export) handOver(ctx context.Context) (*evidence.Custody, wire.Disclose
 		}
 	}
 	c.Withheld = sortWithheld(slices.Clone(c.Withheld))
-	c.Entries, c.EntriesHash = x.entries()
+	var err error
+	if c.Entries, c.EntriesHash, err = x.entries(); err != nil {
+		return nil, wire.Disclosed{}, err
+	}
 	if _, err := rand.Read(c.Nonce[:]); err != nil {
 		return nil, wire.Disclosed{}, err
 	}
@@ -103,13 +107,20 @@ func (x *export) handOver(ctx context.Context) (*evidence.Custody, wire.Disclose
 }
 
 // entries counts the leaves of the named sessions that the file has, and hashes them together.
-func (x *export) entries() (n int, sum [sha256.Size]byte) {
+func (x *export) entries() (n int, sum [sha256.Size]byte, err error) {
 	h := sha256.New()
-	for _, l := range x.held.sorted() {
-		if l.recorded {
-			n++
-			h.Write(l.hash[:])
+	x.held.settle()
+	for _, l := range x.held.leaves {
+		if x.held.system[l.Index] {
+			continue
 		}
+		b, err := l.Load()
+		if err != nil {
+			return 0, sum, err
+		}
+		hash := tiles.LeafHash(b)
+		n++
+		h.Write(hash[:])
 	}
-	return n, [sha256.Size]byte(h.Sum(nil))
+	return n, [sha256.Size]byte(h.Sum(nil)), nil
 }

@@ -82,10 +82,10 @@ func (x *export) readSession(ctx context.Context, id string) error {
 	}
 	first, last := sum.Bounds()
 	x.held.spans = append(x.held.spans, bracket{first, last})
-	if err := x.r.SessionBlobs(ctx, sum, x.held.blobs.add); err != nil {
+	if err := x.held.blobs.fetch(ctx, x.r, sum); err != nil {
 		return fmt.Errorf("reading session %s: %w", id, err)
 	}
-	if len(x.held.blobs.at) > evidence.MaxBlobs {
+	if len(x.held.blobs.rows) > evidence.MaxBlobs {
 		return hint(fmt.Errorf("more than %d pieces of sealed content, which is what a file has at most", evidence.MaxBlobs), "make several files")
 	}
 	if x.identity == "" {
@@ -116,7 +116,7 @@ func speaksOf(e *entry.Entry, session string) bool {
 
 // open takes in disclosures of the payloads in a leaf, as far as the keys reach and nothing is withheld.
 func (x *export) open(ctx context.Context, o *client.Opener, index uint64) error {
-	leaf, err := x.held.keep.load(x.held.leaves[index].at)
+	leaf, err := x.held.leaf(index).Load()
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,11 @@ func (x *export) disclose(index uint64, event int, slot string, opened *payload.
 	if !some {
 		return nil
 	}
-	return x.held.disclose(evidence.DisclosedOf(index, event, slot, d))
+	shown, err := evidence.DisclosedOf(index, event, slot, d)
+	if err != nil {
+		return err
+	}
+	return x.held.disclose(shown)
 }
 
 // covered waits for the checkpoint under which everything is proven: the published one, which has the quorum, or the one that

@@ -1,43 +1,32 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/evidence"
-	"github.com/stenolog/steno/log/tiles"
 )
 
-// A holding is what was gathered for a file: tables in memory, contents in temporary files beside it.
+// A holding is what was gathered for a file: tables in memory, which are the file's, and contents in temporary files beside it.
 type holding struct {
 	keep      *spill
 	blobs     *blobStore
-	leaves    map[uint64]heldLeaf
-	disclosed []heldDisclosure
-	public    map[entry.Hash]extent
+	leaves    []evidence.Leaf // in order, and behind those some that belong between them, in order themselves
+	sorted    int             // where these begin
+	system    map[uint64]bool // which leaves are entries of the log's own
+	disclosed []evidence.Disclosed
+	slots     map[string]string // each once
+	public    map[entry.Hash]evidence.Content
 	spans     []bracket
 	shown     classSet // of what is disclosed
 	sealed    classSet // of what the sessions sealed
-}
-
-// A heldLeaf is a leaf of the file.
-type heldLeaf struct {
-	index    uint64
-	hash     tiles.Hash
-	recorded bool // an entry of a session, not of the log's own
-	at       extent
-}
-
-type heldDisclosure struct {
-	index uint64
-	event int
-	slot  string
-	at    extent
 }
 
 // A bracket is the first and the last of leaves whose time is to be bounded together.
@@ -59,7 +48,7 @@ func newHolding(out string) (*holding, error) {
 	}
 	keep.most, blobs.keep.most = evidence.MaxBundle, evidence.MaxBundle
 	return &holding{
-		keep: keep, blobs: blobs, leaves: map[uint64]heldLeaf{}, public: map[entry.Hash]extent{}, shown: classSet{}, sealed: classSet{},
+		keep: keep, blobs: blobs, system: map[uint64]bool{}, slots: map[string]string{}, public: map[entry.Hash]evidence.Content{}, shown: classSet{}, sealed: classSet{},
 	}, nil
 }
 
@@ -67,10 +56,9 @@ func (h *holding) close() error { return errors.Join(h.keep.close(), h.blobs.clo
 
 // add keeps a leaf. It may come twice, once with its session and once with its neighbours.
 func (h *holding) add(index uint64, leaf []byte, recorded bool) error {
-	hash := tiles.LeafHash(leaf)
-	if had, ok := h.leaves[index]; ok {
-		if had.hash != hash {
-			return fmt.Errorf("leaf %d: the log has sent two different ones", index)
+	if had := h.leaf(index); had != nil {
+		if b, err := had.Load(); err != nil || !bytes.Equal(b, leaf) {
+			return cmp.Or(err, fmt.Errorf("leaf %d: the log has sent two different ones", index))
 		}
 		return nil
 	}
@@ -81,8 +69,35 @@ func (h *holding) add(index uint64, leaf []byte, recorded bool) error {
 	if err != nil {
 		return err
 	}
-	h.leaves[index] = heldLeaf{index, hash, recorded, at}
+	if n := len(h.leaves); n > h.sorted && h.leaves[n-1].Index > index {
+		h.settle()
+	}
+	ahead := len(h.leaves) == h.sorted && (h.sorted == 0 || h.leaves[h.sorted-1].Index < index)
+	if h.leaves = append(h.leaves, evidence.Leaf{Index: index, Content: at}); ahead {
+		h.sorted++
+	}
+	if !recorded {
+		h.system[index] = true
+	}
 	return nil
+}
+
+// leaf is the one of an index, or nil if it is not here.
+func (h *holding) leaf(index uint64) *evidence.Leaf {
+	for _, some := range [][]evidence.Leaf{h.leaves[:h.sorted], h.leaves[h.sorted:]} {
+		if i, here := slices.BinarySearchFunc(some, evidence.Leaf{Index: index}, compareLeaves); here {
+			return &some[i]
+		}
+	}
+	return nil
+}
+
+func compareLeaves(a, b evidence.Leaf) int { return cmp.Compare(a.Index, b.Index) }
+
+// settle puts all leaves in order.
+func (h *holding) settle() {
+	putInOrder(h.leaves, h.sorted, compareLeaves)
+	h.sorted = len(h.leaves)
 }
 
 // disclose keeps a disclosure, in the form that a file has it in.
@@ -94,8 +109,13 @@ func (h *holding) disclose(d evidence.Disclosed) error {
 	if err != nil {
 		return err
 	}
-	at, err := h.keep.add(b)
-	h.disclosed = append(h.disclosed, heldDisclosure{d.Index, d.Event, d.Slot, at})
+	if _, known := h.slots[d.Slot]; !known {
+		slot := strings.Clone(d.Slot)
+		h.slots[slot] = slot
+	}
+	d.Slot = h.slots[d.Slot]
+	d.Content, err = h.keep.add(b)
+	h.disclosed = append(h.disclosed, d)
 	return err
 }
 
@@ -107,39 +127,28 @@ func (h *holding) publish(hash entry.Hash, b []byte) (err error) {
 	return err
 }
 
-// sorted are the leaves by index.
-func (h *holding) sorted() []heldLeaf {
-	all := slices.Collect(maps.Values(h.leaves))
-	slices.SortFunc(all, func(a, b heldLeaf) int { return cmp.Compare(a.index, b.index) })
-	return all
-}
-
 // size is that of the smallest tree with all that is here.
-func (h *holding) size() (n uint64) {
-	for index := range h.leaves {
-		n = max(n, index+1)
+func (h *holding) size() uint64 {
+	if h.settle(); len(h.leaves) == 0 {
+		return 0
 	}
-	return n
+	return h.leaves[len(h.leaves)-1].Index + 1
 }
 
-func (h *holding) load(at extent) func() ([]byte, error) {
-	return func() ([]byte, error) { return h.keep.load(at) }
-}
-
-// fill puts what is here into a bundle.
+// fill puts what is here into a bundle, which has the same tables.
 func (h *holding) fill(b *evidence.Bundle) {
-	for _, l := range h.sorted() {
-		b.Leaves = append(b.Leaves, evidence.Leaf{Index: l.index, Load: h.load(l.at)})
-	}
+	h.settle()
 	for hash, at := range h.public {
-		b.Public = append(b.Public, evidence.Blob{SHA256: hash, Size: at.size, Load: h.load(at)})
+		b.Public = append(b.Public, evidence.Blob{SHA256: hash, Content: at})
 	}
-	sortBlobs(b.Public)
-	b.Blobs = h.blobs.forBundle()
-	slices.SortFunc(h.disclosed, func(a, b heldDisclosure) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.event, b.event), cmp.Compare(a.slot, b.slot))
+	slices.SortFunc(b.Public, compareBlobs)
+	slices.SortFunc(h.disclosed, func(a, b evidence.Disclosed) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Slot, b.Slot))
 	})
-	for _, d := range h.disclosed {
-		b.Disclosed = append(b.Disclosed, evidence.Disclosed{Index: d.index, Event: d.event, Slot: d.slot, Load: h.load(d.at)})
-	}
+	b.Leaves, b.Blobs, b.Disclosed = h.leaves, h.blobs.rows, h.disclosed
+}
+
+// forget gives up the tables, once there is a file that has their contents.
+func (h *holding) forget() {
+	h.leaves, h.sorted, h.blobs.rows, h.blobs.sorted, h.disclosed = nil, 0, nil, 0, nil
 }

@@ -54,7 +54,7 @@ func TestEvidence_whatCanNotBeRead(t *testing.T) {
 	}
 	sum := et.Must(x.r.ReadStream(t.Context(), session, x.r.waiting(false), func(client.Recorded) error { return nil }))(t)
 	o := et.Must(unlock(t.Context(), x.r, sum, x.identity))(t)
-	at := x.held.disclosed[0].index
+	at := x.held.disclosed[0].Index
 	o.Blob = func(context.Context, uint64, entry.Hash) ([]byte, error) { return nil, fs.ErrPermission }
 	if err := x.open(t.Context(), o, at); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v", err)

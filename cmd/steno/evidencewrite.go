@@ -111,6 +111,9 @@ func (x *export) write(b *evidence.Bundle) (r evidence.Report, err error) {
 	if err := errors.Join(evidence.Write(w, b), w.Flush(), tmp.Sync()); err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
+	x.count = len(b.Leaves)
+	*b = evidence.Bundle{} // the file has its own tables
+	x.held.forget()
 	info, err := tmp.Stat()
 	if err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
@@ -156,7 +159,7 @@ func (x *export) say(w io.Writer, r evidence.Report, c *evidence.Custody, said w
 	}
 	err := errors.Join(
 		line("file", "%s", x.out), line("sha256", "%s", r.Bundle),
-		line("holds", "%s of %s, %s", count(len(x.sessions), "session"), x.r.trust.Origin, count(len(x.held.leaves), "leaf")),
+		line("holds", "%s of %s, %s", count(len(x.sessions), "session"), x.r.trust.Origin, count(x.count, "leaf")),
 	)
 	if c != nil {
 		err = errors.Join(err, line("exhibit", "%s, by %s; handed over as %s, says the log in leaf %s", c.Exhibit, c.Exporter, said.Principal, joinIndexes(said.Indexes)))

@@ -1,7 +1,6 @@
 package verifiertest
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -60,7 +59,7 @@ func (m *maker) anchored() {
 			if err != nil {
 				m.t.Fatal(err)
 			}
-			b.Public[0].Load = func() ([]byte, error) { return flipped(bytes.Clone(content), 9), nil }
+			b.Public[0].Content = evidence.ContentOf(flipped(content, 9))
 		}},
 		{"public bytes that nobody names", func(b *evidence.Bundle) { b.Public = []evidence.Blob{evidence.BlobOf([]byte("x"))} }},
 		{"an anchor at another leaf", func(b *evidence.Bundle) { b.Anchors = b.Anchors[:1]; b.Anchors[0].Index = main.Log.Leaf(4).Index }},

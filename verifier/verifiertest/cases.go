@@ -121,7 +121,11 @@ func Disclose(l *evidencetest.Log, b *evidence.Bundle, tr *evidencetest.Track, s
 				if err != nil {
 					panic(err)
 				}
-				b.Disclosed = append(b.Disclosed, evidence.DisclosedOf(leaf.Index, i, slot, opened.Disclose(show)))
+				d, err := evidence.DisclosedOf(leaf.Index, i, slot, opened.Disclose(show))
+				if err != nil {
+					panic(err)
+				}
+				b.Disclosed = append(b.Disclosed, d)
 			}
 		}
 	}

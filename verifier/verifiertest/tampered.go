@@ -86,7 +86,7 @@ func (m *maker) spoiltContents(gateway string) []change {
 			if err != nil {
 				m.t.Fatal(err)
 			}
-			b.Blobs[0].Load = func() ([]byte, error) { return flipped(content, len(content)-1), nil }
+			b.Blobs[0].Content = evidence.ContentOf(flipped(content, len(content)-1))
 		}},
 		{"a blob that nobody names", func(b *evidence.Bundle) {
 			b.Blobs = append(b.Blobs, evidence.BlobOf([]byte("x")))
