@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -200,46 +199,37 @@ func (r *Reader) Blobs(ctx context.Context, rec *SessionRecord, f func(hash entr
 }
 
 const (
-	blobsPage      = streamPage // entries whose blobs are read at a time
-	blobsPageBytes = 16 << 20   // of their blobs, but for those of the first
+	maxPageLeaves = streamPage // entries whose blobs are read at a time
+	maxPageBytes  = 16 << 20   // of their blobs, but for those of the first
 )
 
 // SessionBlobs gives f every blob of a session that the server has, each once, as they come, one after the other: no more than one
 // is held. They are read page by page, which leaves one access on the log's record for each page. Blobs that were erased are
-// left out. The bytes are f's to keep.
+// left out. Their sizes are not compared with those that entries name. The bytes are f's to keep.
 func (r *Reader) SessionBlobs(ctx context.Context, s *SessionSummary, f func(hash entry.Hash, blob []byte) error) error {
-	named := maps.Clone(s.blobs)
-	for at := s.at; len(at) > 0; {
-		n, size := 1, at[0].blobs
-		for n < len(at) && n < blobsPage && size+at[n].blobs <= blobsPageBytes {
-			size += at[n].blobs
-			n++
+	given := make([]bool, len(s.blobs.words))
+	for _, p := range s.pages {
+		if p.bytes == 0 {
+			continue
 		}
-		if size > 0 {
-			if err := r.blobsOf(ctx, s.Session, at[0].index, n, named, f); err != nil {
-				return fmt.Errorf("reading blobs: %w", err)
-			}
+		if err := r.blobsOf(ctx, s, p, given, f); err != nil {
+			return fmt.Errorf("reading blobs: %w", err)
 		}
-		at = at[n:]
 	}
 	return nil
 }
 
-// blobsOf reads the blobs of n leaves from an index on, takes out of named those that it gives to f, and passes over the others:
-// those that were given already.
-func (r *Reader) blobsOf(ctx context.Context, session string, from uint64, n int, named map[entry.Hash]uint64, f func(entry.Hash, []byte) error) error {
-	q := url.Values{"from": {strconv.FormatUint(from, 10)}, "limit": {strconv.Itoa(n)}}
-	return r.http.stream(ctx, pathFor(wire.PathBlobs, session), q, func(body io.Reader) error {
+// blobsOf reads the blobs of a page, and passes over those that were given already, and what nobody names.
+func (r *Reader) blobsOf(ctx context.Context, s *SessionSummary, p blobsPage, given []bool, f func(entry.Hash, []byte) error) error {
+	q := url.Values{"from": {strconv.FormatUint(p.from, 10)}, "limit": {strconv.Itoa(p.leaves)}}
+	return r.http.stream(ctx, pathFor(wire.PathBlobs, s.Session), q, func(body io.Reader) error {
 		return wire.ReadBlobs(body, func(b []byte) error {
 			hash := entry.Hash(sha256.Sum256(b))
-			size, ok := named[hash]
-			if !ok {
+			i, named := s.blobs.find(hash)
+			if !named || given[i] {
 				return nil
 			}
-			if size != uint64(len(b)) {
-				return fmt.Errorf("blob %s has %d bytes, its entry says %d", hash, len(b), size)
-			}
-			delete(named, hash)
+			given[i] = true
 			return f(hash, b)
 		})
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,7 +23,7 @@ import (
 type Covering func(ctx context.Context, size uint64) (trust.Checkpoint, error)
 
 // A SessionSummary is what was found of a session that was read as a stream: all that a SessionRecord says but the entries. It
-// keeps less than 100 bytes of each entry and each blob, and nothing of what they say.
+// keeps less than 100 bytes of each entry and ten of each blob, and nothing of what they say.
 type SessionSummary struct {
 	Session string
 	// Checkpoint is the largest under which entries were proven. Those below its size were, all of them, under it or under one
@@ -32,9 +33,34 @@ type SessionSummary struct {
 	Mentions   int              // entries of system sessions that speak of it
 	Incomplete []entry.TrackEnd // as in SessionRecord
 
-	at      []leafRow             // all leaves that were sent, by index
-	blobs   map[entry.Hash]uint64 // those that its entries name, and their sizes
+	pages   []blobsPage // of all leaves that were sent
+	blobs   blobSet     // those that its entries name
 	commits []committed
+}
+
+// A blobsPage is leaves whose blobs are read together, and how many bytes these have.
+type blobsPage struct {
+	from   uint64
+	leaves int
+	bytes  uint64
+}
+
+// A blobSet is hashes of blobs. It keeps a word of each, which nobody can choose to be that of another: a seed of its own makes them.
+type blobSet struct {
+	seed  maphash.Seed
+	words []uint64 // in order and each once, when all are there
+}
+
+func (s *blobSet) add(h entry.Hash) { s.words = append(s.words, maphash.Comparable(s.seed, h)) }
+
+func (s *blobSet) finish() {
+	slices.Sort(s.words)
+	s.words = slices.Compact(s.words)
+}
+
+// find is a blob's place among them.
+func (s *blobSet) find(h entry.Hash) (int, bool) {
+	return slices.BinarySearch(s.words, maphash.Comparable(s.seed, h))
 }
 
 // A TrackSummary is one track, every link and signature of it checked.
@@ -46,9 +72,6 @@ type TrackSummary struct {
 	rows   []entryRow // in order
 	closes *entry.SessionClose
 }
-
-// A leafRow is a leaf, and how many bytes of blobs it names.
-type leafRow struct{ index, blobs uint64 }
 
 // An entryRow is an entry of a track.
 type entryRow struct {
@@ -93,7 +116,7 @@ func (r *Reader) ReadStream(ctx context.Context, session string, covering Coveri
 	if covering == nil {
 		covering = func(ctx context.Context, _ uint64) (trust.Checkpoint, error) { return r.Checkpoint(ctx) }
 	}
-	s := &stream{reader: r, covering: covering, give: f, sum: &SessionSummary{Session: session, blobs: make(map[entry.Hash]uint64)}}
+	s := &stream{reader: r, covering: covering, give: f, sum: &SessionSummary{Session: session, blobs: blobSet{seed: maphash.MakeSeed()}}}
 	for from := uint64(0); ; {
 		page, err := r.page(ctx, session, from, streamPage)
 		if err != nil {
@@ -108,7 +131,7 @@ func (r *Reader) ReadStream(ctx context.Context, session string, covering Coveri
 		if page.Next == nil {
 			return s.sum, s.sum.finish()
 		}
-		if len(page.Entries) == 0 || *page.Next <= s.last() {
+		if len(page.Entries) == 0 || *page.Next <= s.last {
 			return nil, errors.New("reading entries: the pages do not go on")
 		}
 		from = *page.Next
@@ -135,20 +158,20 @@ type stream struct {
 	covering Covering
 	give     func(Recorded) error
 	sum      *SessionSummary
+	taken    int        // leaves that were sent
+	last     uint64     // the index of the last of them
 	own      uint64     // size of the smallest tree that has the session's own entries so far
 	held     []Recorded // by index, not checked yet
 	unproven bool       // that given last was, so that no checkpoint is wanted any more
 }
 
-// last is the index of the last leaf that was sent.
-func (s *stream) last() uint64 { return s.sum.at[len(s.sum.at)-1].index }
-
 // take parses a page's leaves, in ascending order of index.
 func (s *stream) take(from uint64, leaves []wire.Leaf) error {
 	for _, l := range leaves {
-		if len(s.sum.at) == maxRecorded || l.Index < from || len(s.sum.at) > 0 && l.Index <= s.last() {
+		if s.taken == maxRecorded || l.Index < from || s.taken > 0 && l.Index <= s.last {
 			return errors.New("reading entries: too many, or not in order")
 		}
+		s.taken, s.last = s.taken+1, l.Index
 		x := Recorded{Index: l.Index, Leaf: []byte(l.Leaf)}
 		var err error
 		if x.Entry, err = entry.Parse(x.Leaf); err != nil {
@@ -157,14 +180,25 @@ func (s *stream) take(from uint64, leaves []wire.Leaf) error {
 		if x.Entry.Track != entry.SystemTrack {
 			s.own = x.Index + 1
 		}
-		row := leafRow{index: l.Index}
-		for _, b := range x.Entry.Blobs {
-			row.blobs += b.Size
-		}
-		s.sum.at = append(s.sum.at, row)
+		s.sum.plan(x)
 		s.held = append(s.held, x)
 	}
 	return nil
+}
+
+// plan puts a leaf on a page of those whose blobs are read together.
+func (s *SessionSummary) plan(x Recorded) {
+	size := uint64(0)
+	for _, b := range x.Entry.Blobs {
+		size += b.Size
+	}
+	n := len(s.pages)
+	if n == 0 || s.pages[n-1].leaves == maxPageLeaves || s.pages[n-1].bytes+size > maxPageBytes {
+		s.pages = append(s.pages, blobsPage{x.Index, 1, size})
+		return
+	}
+	s.pages[n-1].leaves++
+	s.pages[n-1].bytes += size
 }
 
 // pass checks what is held and gives it on, in order: what a checkpoint covers, and what waits for none any more.
@@ -172,7 +206,7 @@ func (s *stream) pass(ctx context.Context, end bool) error {
 	if len(s.held) == 0 {
 		return nil
 	}
-	if s.last() >= s.sum.Checkpoint.Size && !s.unproven {
+	if s.last >= s.sum.Checkpoint.Size && !s.unproven {
 		c, err := s.covering(ctx, s.own)
 		if err != nil {
 			return err
@@ -325,7 +359,7 @@ func (s *SessionSummary) extend(t *TrackSummary, x Recorded) error {
 	t.LastIndex = x.Index
 	t.rows = append(t.rows, entryRow{x.Entry.Seq, x.Entry.Next(), x.Index, x.Entry.Hash()})
 	for _, b := range x.Entry.Blobs {
-		s.blobs[b.SHA256] = b.Size
+		s.blobs.add(b.SHA256)
 	}
 	for i, ev := range x.Entry.Events {
 		keys, err := commitments(ev)
@@ -359,6 +393,7 @@ func (t *TrackSummary) row(seq uint64) entryRow {
 
 // finish puts the tracks in order and compares them with each other.
 func (s *SessionSummary) finish() error {
+	s.blobs.finish()
 	slices.SortFunc(s.Tracks, func(a, b TrackSummary) int { return compareTracks(a.Name, b.Name) })
 	if len(s.Tracks) == 0 || s.Tracks[0].Name != entry.MainTrack {
 		return errors.New("the server sent no entry of track main")
