@@ -4,10 +4,10 @@
 
 import { binary, canonicalBase64, compare, hexOf } from './bytes.mjs';
 import { openCheckpoint, quorumTime, witnessTime } from './checkpoint.mjs';
+import { contradiction, contradictionText, instant, notAfter, notBefore, quorumWord, tokenWord } from './clocks.mjs';
 import { Refused } from './cms.mjs';
 import { sha256 } from './crypt.mjs';
 import { Refusal, parseCheckpoint, readNote } from './keys.mjs';
-import { second } from './der.mjs';
 import { placeOf, valueOf } from './session.mjs';
 import { notChecked, verifyToken } from './timestamp.mjs';
 
@@ -20,16 +20,18 @@ const byPins = ['absent', 'unpinned', 'window', 'compromised', 'chain', 'policy'
 /** isFault tells whether no verifier could count a token that is refused for a reason. */
 export const isFault = (reason) => !byPins.includes(reason);
 
-const notBefore = (s) => s.token.time - s.token.accuracy;
-const notAfter = (s) => s.token.time + s.token.accuracy;
-
 /** oneVoice tells whether two tokens hang on one key: whoever holds that could have made the two. */
 const oneVoice = (a, b) => a.report.authority === b.report.authority || a.token.keys.some((k) => b.token.keys.includes(k));
+
+/** timeOf is when a quorum had cosigned, in seconds since 1970, or null: by what was checked, or as if the rest were right, too. */
+const timeOf = (h, unchecked) => (unchecked ? h.unchecked : h.quorum);
+
+const isThere = (x) => x !== null;
 
 /** Anchors judges what was stamped. */
 export class Anchors {
   constructor(v) {
-    Object.assign(this, { v, stamped: [], heads: [], good: new Map(), absent: 0, here: 0, unlisted: 0, places: null });
+    Object.assign(this, { v, stamped: [], heads: [], good: new Map(), absent: 0, here: 0, unlisted: 0, places: null, words: [], uncertain: false });
   }
 
   /** note takes an anchor event whose entry was verified. */
@@ -108,8 +110,14 @@ export class Anchors {
     if (cp.size > head.size) throw new Refusal(`the checkpoint of size ${cp.size} is larger than the file's, of size ${head.size}`);
     if (roots.get(cp.size) !== cp.root) throw new Refusal(`the leaves and the hashes in the file do not lead to the root that was stamped, of size ${cp.size}`);
     for (const s of of) s.note = digest;
-    const opened = await openCheckpoint(trust, binary(a.note));
-    this.heads.push({ size: cp.size, index: a.index, quorum: opened.err === null ? quorumTime(trust, opened) : null });
+    this.head(await openCheckpoint(trust, binary(a.note)), cp.size, a.index);
+  }
+
+  /** head notes when a quorum had cosigned a checkpoint that stands at a leaf, or in none: by what was checked, and if the rest is right, too. */
+  head(opened, size, index) {
+    const { trust } = this.v;
+    const good = opened.err === null;
+    this.heads.push({ size, index, quorum: good ? quorumTime(trust, opened) : null, unchecked: good || opened.open ? quorumTime(trust, opened, true) : null });
   }
 
   /** token judges a token by itself: it gives what the token says, or why it does not count. */
@@ -147,6 +155,7 @@ export class Anchors {
       return;
     }
     Object.assign(report, { reason: answer.reason, detail: answer.message });
+    s.token = answer.claim ?? null;
     if (isFault(answer.reason)) this.v.find('anchors', 'failed', where, `the token of ${report.authority}: ${answer.message} (${answer.reason})`);
   }
 
@@ -174,44 +183,89 @@ export class Anchors {
     refuse('order', detail);
   }
 
-  /** covering lists the tokens that count over a leaf, one of each authority, the earliest first. */
-  covering(index) {
-    const out = [];
-    const all = this.stamped.filter((s) => s.report.counts && s.report.size > index).sort((a, b) => compare(notAfter(a), notAfter(b)));
-    for (const s of all) if (!out.some((o) => oneVoice(o, s))) out.push(s);
+  /** counting lists the tokens that count; with unchecked, also those that this page can't judge. */
+  counting(unchecked) {
+    return this.stamped.filter(({ report, token }) => report.counts || (unchecked && report.reason === notChecked && token !== null));
+  }
+
+  /** bounds are what the brackets of leaves from first to last rest on. */
+  bounds(first, last, unchecked) {
+    const tokens = this.counting(unchecked);
+    const out = { below: null, covering: [], after: null, before: null };
+    for (const s of tokens) if (s.report.index < first && (out.below === null || notBefore(s) > notBefore(out.below))) out.below = s;
+    const over = tokens.filter((s) => s.report.size > last).sort((a, b) => compare(notAfter(a), notAfter(b)));
+    for (const s of over) if (!out.covering.some((o) => oneVoice(o, s))) out.covering.push(s);
+    // The anchors' leaves hold the hash of what witnesses signed: what stands above was logged after it.
+    for (const h of this.heads) {
+      const time = timeOf(h, unchecked);
+      if (time === null) continue;
+      if (h.index !== null && h.index < first && (out.after === null || time > timeOf(out.after, unchecked))) out.after = h;
+      else if (h.size > last && (out.before === null || time < timeOf(out.before, unchecked))) out.before = h;
+    }
     return out;
   }
 
-  /** below is the token that was made last before a leaf was logged, or null. */
-  below(index) {
-    const all = this.stamped.filter((s) => s.report.counts && s.report.index < index);
-    return all.reduce((a, b) => (a === null || notBefore(b) > notBefore(a) ? b : a), null);
+  /** contradiction is what speaks against one of the clocks that bound leaves, or null. */
+  contradiction({ below, covering, after, before }, unchecked) {
+    const quorum = (h) => quorumWord(h, timeOf(h, unchecked));
+    const lower = [...[below].filter(isThere).map(tokenWord), ...[after].filter(isThere).map(quorum)];
+    const upper = [...covering.map(tokenWord), ...[before].filter(isThere).map(quorum)];
+    return contradiction(lower, upper, this.words[unchecked ? 1 : 0]);
   }
 
-  /** times says between which times sessions were logged, and whether as many authorities say so as was demanded. */
+  /** hear takes in what tokens and quorums say that count, and what else they may. */
+  hear() {
+    this.uncertain = this.stamped.some((s) => s.report.reason === notChecked) || this.heads.some((h) => h.quorum !== h.unchecked);
+    this.words = [false, true].map((unchecked) => [...this.counting(unchecked).map(tokenWord),
+      ...this.heads.filter((h) => timeOf(h, unchecked) !== null).map((h) => quorumWord(h, timeOf(h, unchecked)))]);
+  }
+
+  /**
+   * times says between which times sessions were logged, whether as many authorities say so as was demanded, and whether the clocks can
+   * all be right.
+   */
   times() {
+    this.head(this.v.checkpoint, this.v.checkpoint.size, null);
+    this.hear();
     const { stamps } = this.v.trust.config;
     for (const s of this.v.report.sessions) {
-      s.time = { not_before: null, not_after: null, authorities: [], stamps, witnessed: null };
+      s.time = { not_before: null, not_after: null, authorities: [], stamps, witnessed: null, contradiction: null };
       if (s.tracks.length === 0) continue;
       const first = s.tracks.map((t) => t.first_index).reduce((a, b) => (b < a ? b : a));
       const last = s.tracks.map((t) => t.last_index).reduce((a, b) => (b > a ? b : a));
-      s.time.witnessed = this.witnessedBetween(first, last);
-      const bound = (x, time) => ({ time: instant(time), authority: x.report.authority, anchor_index: x.report.index });
-      const below = this.below(first);
-      if (below !== null) s.time.not_before = bound(below, notBefore(below));
-      const covering = this.covering(last);
-      s.time.authorities = covering.map((c) => c.report.authority).sort();
-      const nth = covering[Math.max(1, stamps) - 1];
-      if (nth !== undefined) {
-        s.time.not_after = { ...bound(nth, notAfter(nth)), size: nth.report.size };
-        this.v.pass('time');
-      } else if (stamps > 0) this.unbound(s, last);
+      this.sessionTime(s, first, last);
     }
   }
 
-  /** unbound says why the time of a session's last leaf is not bound as was demanded. */
-  unbound({ session, time: { authorities, stamps } }, index) {
+  /** sessionTime judges the time of a session whose entries stand at leaves from first to last. */
+  sessionTime(s, first, last) {
+    const bounds = this.bounds(first, last, false);
+    const { below, covering, after, before } = bounds;
+    const { stamps } = s.time;
+    const bound = (x, time) => ({ time: instant(time), authority: x.report.authority, anchor_index: x.report.index });
+    if (below !== null) s.time.not_before = bound(below, notBefore(below));
+    s.time.authorities = covering.map((c) => c.report.authority).sort();
+    const seen = (h) => h && { time: witnessTime(h.quorum), size: h.size };
+    if (after !== null || before !== null) s.time.witnessed = { not_before: seen(after), not_after: seen(before) };
+    const nth = covering[Math.max(1, stamps) - 1];
+    if (nth !== undefined) s.time.not_after = { ...bound(nth, notAfter(nth)), size: nth.report.size };
+    const unbound = nth === undefined && stamps > 0 ? this.unbound(s.time, last) : null;
+    const certain = s.time.contradiction = this.contradiction(bounds, false);
+    // What this page can't check may be right, and then all that is here may fit, or not.
+    const possible = this.uncertain ? this.contradiction(this.bounds(first, last, true), true) : certain;
+    const where = { session: s.session, index: last };
+    if (certain !== null || possible !== null) {
+      const words = contradictionText(certain ?? possible);
+      const outcome = certain !== null && possible !== null ? 'unmet' : 'not-checked';
+      // Whatever is demanded, and whatever the file waits for: nothing that comes later mends it.
+      this.v.find('time', outcome, where, unbound === null ? words : `${words}; ${unbound.words}`);
+    } else if (unbound?.possible) this.v.find('time', 'not-checked', where, unbound.words);
+    else if (unbound !== null) this.v.unmet('time', where, unbound.words, this.stampedBy(last) < stamps);
+    else if (nth !== undefined) this.v.pass('time');
+  }
+
+  /** unbound says why the time of a session's last leaf is not bound as was demanded, and whether it may be by what was not checked. */
+  unbound({ authorities, stamps }, index) {
     let words = `the session's last entry is bound by ${authorities.length} time-stamp authorities, and the trust file demands ${stamps}`;
     let possible = authorities.length;
     for (const { name } of this.v.trust.config.authorities) {
@@ -221,27 +275,12 @@ export class Anchors {
       else words += `; ${name}: its token at leaf ${of[0].report.index} does not count: ${of[0].report.detail}`;
       if (!authorities.includes(name) && of.some((s) => s.report.reason === notChecked)) possible++;
     }
-    const where = { session, index };
-    if (possible >= stamps) this.v.find('time', 'not-checked', where, words);
-    else this.v.unmet('time', where, words, this.stampedBy(index) < stamps);
+    return { words, possible: possible >= stamps };
   }
 
   /** stampedBy counts the pinned authorities of which a token over a leaf is here, whether it counts or not. */
   stampedBy(index) {
     return new Set(this.stamped.filter((s) => s.authority !== null && s.report.size > index).map((s) => s.report.authority)).size;
-  }
-
-  /** witnessedBetween is what the clocks of witnesses say: see package evidence. */
-  witnessedBetween(first, last) {
-    const end = { size: this.v.checkpoint.size, index: null, quorum: quorumTime(this.v.trust, this.v.checkpoint) };
-    let [after, before] = [null, null];
-    for (const h of [...this.heads, end]) {
-      if (h.quorum === null) continue;
-      if (h.index !== null && h.index < first && (after === null || h.quorum > after.quorum)) after = h;
-      else if (h.size > last && (before === null || h.quorum < before.quorum)) before = h;
-    }
-    const bound = (h) => h && { time: witnessTime(h.quorum), size: h.size };
-    return after === null && before === null ? null : { not_before: bound(after), not_after: bound(before) };
   }
 
   /** unchecked is how many tokens are here that this page can't judge. */
@@ -268,13 +307,6 @@ export class Anchors {
     if (this.absent > 0) add('absent-public', `${this.absent} pieces of public data that anchors name are not in the file`);
     return out;
   }
-}
-
-/** instant writes a time in UTC (RFC 3339), with as many digits as it has. */
-function instant(t) {
-  const whole = (t - (((t % second) + second) % second)) / second;
-  const digits = String(t - whole * second).padStart(9, '0').replace(/0+$/, '');
-  return new Date(Number(whole) * 1000).toISOString().replace('.000Z', digits === '' ? 'Z' : `.${digits}Z`);
 }
 
 /** publicOf are the public bytes that an anchor names, but for the checkpoint: that has a file of its own. */

@@ -13,13 +13,14 @@ const maxNote = 64 << 10;
  *
  *   cosigned   cosignatures that verify by keys that count
  *   unchecked  lines of ML-DSA-44, which is not checked here
+ *   every      cosigned, with those that were not checked
  *   witnessed  quorum and requirements are met by what was checked
  *   missing    why they are not, in words
  *   open       they would be met if what is unchecked were right
  *   early      they are not met, nor would be if all counted that is here of pinned witnesses: the rest can still come
  */
 export async function openCheckpoint(t, note) {
-  const out = { size: 0n, root: '', cosigned: [], unchecked: [], witnessed: false, open: false, early: false, missing: '', err: null };
+  const out = { size: 0n, root: '', cosigned: [], unchecked: [], every: [], witnessed: false, open: false, early: false, missing: '', err: null };
   try {
     if (note.length > maxNote) throw new Refusal(`checkpoint of ${note.length} bytes, at most ${maxNote}`);
     const n = await openNote(note, t.checkpointKeys);
@@ -58,6 +59,7 @@ function judge(t, n, out) {
   }));
   for (const l of n.unchecked) out.unchecked.push(`${utf8(l.key.name)}+${l.key.id}`);
   const every = t.policy.witnesses.flatMap((w) => [...out.cosigned, ...maybe].filter((c) => c.witness === w.name));
+  out.every = every;
   out.missing = missing(t, out.cosigned, not, signed.filter((s) => s.checked)).why;
   out.witnessed = out.missing === '';
   const all = missing(t, every, not, signed);
@@ -103,14 +105,19 @@ function names(cosigned, not) {
   return [s, ...not.map((n) => n.outside.message)].join('; ');
 }
 
-/** quorumTime is when the witnesses that policy demands had all cosigned, by their clocks in seconds since 1970; or null. */
-export function quorumTime(t, cp) {
-  if (!t.needsWitnesses() || !cp.witnessed) return null;
-  const times = cp.cosigned.map((c) => c.time).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return times.find((at) => satisfied(t.policy, (w) => cp.cosigned.some((c) => c.witness === w && c.time <= at))) ?? null;
+/**
+ * quorumTime is when the witnesses that policy demands had all cosigned, by their clocks in seconds since 1970; or null. With unchecked,
+ * as if what was not checked were right.
+ */
+export function quorumTime(t, cp, unchecked = false) {
+  const list = unchecked ? cp.every : cp.cosigned;
+  if (!t.needsWitnesses() || !(cp.witnessed || (unchecked && cp.open))) return null;
+  const times = list.map((c) => c.time).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return times.find((at) => satisfied(t.policy, (w) => list.some((c) => c.witness === w && c.time <= at))) ?? null;
 }
 
-const lastSecond = 253402300799n; // 9999-12-31T23:59:59Z
+/** lastSecond is the last that can be written: 9999-12-31T23:59:59Z. Whatever later time a witness claims is taken for it. */
+export const lastSecond = 253402300799n;
 
 /** witnessTime writes a witness's time. */
 export const witnessTime = (t) => new Date(Number(t < lastSecond ? t : lastSecond) * 1000).toISOString().replace('.000Z', 'Z');

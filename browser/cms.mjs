@@ -57,6 +57,13 @@ export function readToken(token) {
   return p;
 }
 
+/** readClaim reads what a token says, and nothing that speaks for it. */
+export function readClaim(token) {
+  const sd = readContentInfo(token);
+  sd.open(tags.set);
+  return readContent(sd).info;
+}
+
 /** readContentInfo reads the wrapping, up to the version of the SignedData. */
 function readContentInfo(token) {
   const all = new Der(token);

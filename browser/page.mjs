@@ -2,6 +2,7 @@
 
 import { isFault } from './anchors.mjs';
 import { cut, hexOf } from './bytes.mjs';
+import { contradictionText } from './clocks.mjs';
 import { sha256, unsupported } from './crypt.mjs';
 import { append, at, badge, digest, el } from './dom.mjs';
 import { schema } from './schema.mjs';
@@ -210,7 +211,7 @@ function anchors(r) {
 }
 
 /** bracketsOf says what others than the log say of when a session was logged. */
-function bracketsOf({ not_before: after, not_after: before, authorities, stamps, witnessed: w }) {
+function bracketsOf({ not_before: after, not_after: before, authorities, stamps, witnessed: w, contradiction }) {
   const by = (b) => [at(b.time), ` (${b.authority}, log index ${b.anchor_index})`];
   const words = [];
   if (after && before) words.push(['Logged after ', by(after), ' and before ', by(before), ', by time-stamp authorities.']);
@@ -220,7 +221,7 @@ function bracketsOf({ not_before: after, not_after: before, authorities, stamps,
   if (before && stamps > 1) words.push([` By then it was stamped by ${stamps} authorities, as is demanded; all that did: ${authorities.join(', ')}.`]);
   const [from, to] = [w?.not_before, w?.not_after];
   if (w) words.push([' Logged ', from && ['after ', at(from.time)], from && to && ' and ', to && ['before ', at(to.time)], ', by the clocks of a quorum of pinned witnesses.']);
-  return el('p.brackets', null, words);
+  return [el('p.brackets', null, words), contradiction && el('p.contradiction', null, el('strong', null, 'These clocks contradict each other: '), contradictionText(contradiction), '.')];
 }
 
 function notChecked(r) {

@@ -5,7 +5,7 @@
 // end in; the window; the most that a token may claim; dotted policies, none for any; null if it is not compromised; and of each
 // algorithm that ends { name, end, broken }.
 
-import { Refused, checkImprint, demand, isNamed, oids, readCertIDs, readSigningTime, readToken, within } from './cms.mjs';
+import { Refused, checkImprint, demand, isNamed, oids, readCertIDs, readClaim, readSigningTime, readToken, within } from './cms.mjs';
 import { chains } from './chain.mjs';
 import { Der, Unclear, second, tagOf } from './der.mjs';
 import { digest, ecdsa, hashes, pkcs1, plain, pssHash, readCertificate, verifySignature } from './x509.mjs';
@@ -21,14 +21,16 @@ export const notChecked = 'not-checked-here';
 
 /**
  * verifyToken judges a token over a digest, by everything but what depends on other tokens. It gives the time and accuracy of the token, the
- * public keys that it hangs on, and the ends of algorithms that it uses. What it refuses it throws as Refused.
+ * public keys that it hangs on, and the ends of algorithms that it uses. What it refuses it throws as Refused; if that is for notChecked, with
+ * what the token says.
  */
 export async function verifyToken(token, of, authority) {
   try {
     return await verify(readToken(token), of, authority);
   } catch (err) {
-    if (err instanceof Unclear) throw new Refused(notChecked, err.message);
-    throw err;
+    if (!(err instanceof Unclear)) throw err;
+    const info = readClaim(token); // what was unclear stands behind it
+    throw Object.assign(new Refused(notChecked, err.message), { claim: { time: info.genTime, accuracy: info.accuracy ?? authority.accuracy, keys: [] } });
   }
 }
 

@@ -23,6 +23,8 @@ const batch = 256; // leaves that are prepared at once
 export const checkOrder = ['bundle', 'checkpoint', 'witnesses', 'range', 'inclusion', 'entries', 'received', 'enrolment', 'recorder', 'chain', 'tracks',
   'system', 'admitted', 'embedded', 'anchors', 'time', 'blobs', 'disclosures', 'custody', 'complete', 'policy'];
 
+const outcomes = ['incomplete', 'not-checked', 'unmet', 'failed']; // that of a check is its worst, which is the last
+
 /** tooEarly says what a file can say that it was made before. */
 export const tooEarly = { witnesses: 'the witnesses had seen what it holds', time: 'the time stamps were there' };
 
@@ -359,7 +361,7 @@ class Verification {
       for (const f of this.findings.filter((x) => x.check === id)) {
         const first = c.where === undefined;
         if (!first) c.others = (c.others ?? 0) + 1;
-        if (first || (f.outcome === 'failed' && c.outcome !== 'failed')) Object.assign(c, { outcome: f.outcome, where: f.where, detail: f.detail });
+        if (first || outcomes.indexOf(f.outcome) > outcomes.indexOf(c.outcome)) Object.assign(c, { outcome: f.outcome, where: f.where, detail: f.detail });
       }
       if (id === 'anchors' && c.outcome === 'passed' && this.anchors.unchecked() > 0) {
         Object.assign(c, { outcome: 'not-checked', detail: 'some of the time-stamp tokens are of a kind that this page can\'t check' });

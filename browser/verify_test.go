@@ -64,8 +64,21 @@ func shared(r map[string]any) map[string]any {
 	return r
 }
 
-// nodeReports are what the page's modules say, all in one run of Node.
+// nodeReports are what the page's modules say.
 func nodeReports(t *testing.T, cases []verifiertest.Case) (reports []map[string]any) {
+	t.Helper()
+	for _, b := range reportsOf(t, cases) {
+		var r map[string]any
+		if err := json.Unmarshal(b, &r); err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, shared(r))
+	}
+	return reports
+}
+
+// reportsOf are so, whole, all in one run of Node.
+func reportsOf(t *testing.T, cases []verifiertest.Case) (reports []json.RawMessage) {
 	t.Helper()
 	dir := t.TempDir()
 	var in bytes.Buffer
@@ -89,11 +102,11 @@ func nodeReports(t *testing.T, cases []verifiertest.Case) (reports []map[string]
 		t.Fatal(err)
 	}
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
-		var r map[string]any
+		var r json.RawMessage
 		if err := dec.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
-		reports = append(reports, shared(r))
+		reports = append(reports, r)
 	}
 	if len(reports) != len(cases) {
 		t.Fatalf("%d reports on %d bundles", len(reports), len(cases))

@@ -8,7 +8,7 @@ import { mentions, valueOf } from './session.mjs';
 export const badges = {
   verified: 'signatures and proofs hold, and the witnesses whom the trust file demands have seen it',
   'log-signed only': "signatures and proofs hold; the trust file demands no witnesses, so that the log's key alone vouches for the tree",
-  pending: 'sound as far as it goes; something that is demanded is not here yet',
+  pending: 'sound as far as it goes; something that is demanded is not here yet, or not met',
   redacted: 'content that is committed to and not, or not wholly, shown',
   failed: 'a signature, proof, link or byte is wrong: do not rely on it',
   'not checked': 'this page could not check it',
@@ -113,7 +113,7 @@ export const checkText = {
   chain: 'links of chains, without hole or second text', tracks: 'ends and bindings of tracks that agree',
   system: "entries of the log's own, signed by a pinned key", admitted: 'openings that the log has answered',
   embedded: 'checkpoints that recorders saw', anchors: 'time-stamp tokens that count, by pinned authorities',
-  time: 'sessions whose end as many authorities bound as is demanded, at least one', blobs: 'pieces of sealed content that are those the entries name',
+  time: 'sessions whose end as many authorities bound as is demanded, at least one, and of whose clocks none is proven wrong', blobs: 'pieces of sealed content that are those the entries name',
   disclosures: 'disclosures that match their commitments', custody: 'custody records that are right about the file, and that the log knew of',
   complete: 'sessions that are whole', policy: 'tracks that are signed as was demanded',
 };

@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/stenolog/steno/timestamp"
 )
 
 // CheckTree tells whether leaves and tree of a bundle lead to a root, and to those of all stamped checkpoints.
@@ -24,4 +27,38 @@ func CheckTree(b *Bundle, size uint64, root [sha256.Size]byte) error {
 		}
 	}
 	return err
+}
+
+// A ClockToken is a token that counts, and a ClockQuorum a checkpoint that has the quorum, whose anchor stands at a leaf or at none.
+type (
+	ClockToken struct {
+		Index      uint64    `json:"index"`
+		Size       uint64    `json:"size"`
+		Authority  string    `json:"authority"`
+		Time       time.Time `json:"time"`
+		AccuracyNS int64     `json:"accuracy_ns"`
+	}
+	ClockQuorum struct {
+		Index *uint64 `json:"index"`
+		Size  uint64  `json:"size"`
+		Time  uint64  `json:"time"` // seconds since 1970
+	}
+)
+
+// ContradictionOf is what speaks against one of the clocks that bound a session.
+func ContradictionOf(tokens []ClockToken, quorums []ClockQuorum, first, last uint64) *Contradiction {
+	v := &verification{}
+	for _, t := range tokens {
+		v.stamped = append(v.stamped, &stamped{AnchorReport: AnchorReport{Index: t.Index, Size: t.Size, Authority: t.Authority, Counts: true},
+			token: timestamp.Token{Time: t.Time, Accuracy: time.Duration(t.AccuracyNS)}})
+	}
+	for _, q := range quorums {
+		h := head{size: q.Size, index: noLeaf, quorum: q.Time, witnessed: true}
+		if q.Index != nil {
+			h.index = *q.Index
+		}
+		v.heads = append(v.heads, h)
+	}
+	v.words = v.clockWords()
+	return v.contradiction(v.bounds(first, last))
 }

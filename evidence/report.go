@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stenolog/steno/entry"
@@ -37,7 +38,7 @@ const (
 	CheckAdmitted    CheckID = "admitted"    // the log says of every opening who was authenticated
 	CheckEmbedded    CheckID = "embedded"    // checkpoints that recorders embedded are the log's
 	CheckAnchors     CheckID = "anchors"     // time-stamp tokens are what their anchors say, and the log extends what they stamp
-	CheckTime        CheckID = "time"        // as many time-stamp authorities bound the sessions' ends as the trust file demands
+	CheckTime        CheckID = "time"        // as many time-stamp authorities bound the sessions' ends as the trust file demands, and no clock is proven wrong
 	CheckBlobs       CheckID = "blobs"       // sealed bytes are those that the entries name
 	CheckDisclosures CheckID = "disclosures" // shown segments match the commitments in the entries
 	CheckCustody     CheckID = "custody"     // the custody record is right about the file, and the log recorded the hand-over
@@ -140,7 +141,8 @@ func (f Finding) String() string {
 	return f.Detail
 }
 
-// A Check is the result of one check: how many things passed it, and the first that did not.
+// A Check is the result of one check: how many things passed it, and the first of the worst
+// that did not.
 type Check struct {
 	ID      CheckID `json:"id"`
 	Outcome Outcome `json:"outcome"`
@@ -219,6 +221,9 @@ type SessionTime struct {
 	Authorities []string          `json:"authorities"` // that bound its end, whether enough or not
 	Stamps      int               `json:"stamps"`      // how many the trust file demands
 	Witnessed   *WitnessedBetween `json:"witnessed"`   // a second bracket, by the clocks of pinned witnesses
+	// Contradiction is not null where one of the clocks that the brackets rest on is proven to be wrong, and nothing tells which: neither is
+	// to be relied on alone.
+	Contradiction *Contradiction `json:"contradiction"`
 }
 
 // A TimeBound is what a time-stamp token proves, its accuracy taken off (not before) or added (not after).
@@ -318,6 +323,12 @@ func newReport() Report {
 	return Report{Format: reportFormat, Checks: []Check{}, NotChecked: []NotChecked{}, Pending: []CheckID{}, Sessions: []SessionReport{}, Anchors: []AnchorReport{}}
 }
 
+// worse tells whether an outcome is worse than another. That of a check is its worst.
+func (o Outcome) worse(than Outcome) bool {
+	order := []Outcome{Incomplete, Unmet, Failed}
+	return slices.Index(order, o) > slices.Index(order, than)
+}
+
 // conclude fills the checks from what passed and what was found, and draws the verdict.
 func (r *Report) conclude(passed map[CheckID]int, findings []Finding) {
 	worst := map[Outcome]bool{}
@@ -333,7 +344,7 @@ func (r *Report) conclude(passed map[CheckID]int, findings []Finding) {
 			}
 			if c.Where == nil {
 				c.Outcome, c.Where, c.Detail = f.Outcome, &f.Where, f.Detail
-			} else if c.Others++; f.Outcome == Failed && c.Outcome != Failed {
+			} else if c.Others++; f.Outcome.worse(c.Outcome) {
 				c.Outcome, c.Where, c.Detail = f.Outcome, &f.Where, f.Detail
 			}
 			worst[f.Outcome] = true

@@ -155,6 +155,9 @@ func (p *printer) time(t SessionTime) {
 	default:
 		p.line("  logged after %s, by the clocks of a quorum of pinned witnesses", w.NotBefore.Time)
 	}
+	if t.Contradiction != nil {
+		p.line("  THESE CLOCKS CONTRADICT EACH OTHER: %s", t.Contradiction)
+	}
 }
 
 // anchors lists time-stamp tokens.
@@ -294,7 +297,7 @@ func checkText(id CheckID) string {
 		CheckAdmitted:    "openings that the log has answered",
 		CheckEmbedded:    "checkpoints that recorders saw",
 		CheckAnchors:     "time-stamp tokens that count, by pinned authorities",
-		CheckTime:        "sessions whose end as many authorities bound as is demanded, at least one",
+		CheckTime:        "sessions whose end as many authorities bound as is demanded, at least one, and of whose clocks none is proven wrong",
 		CheckBlobs:       "pieces of sealed content that are those the entries name",
 		CheckDisclosures: "disclosures that match their commitments",
 		CheckCustody:     "custody records that are right about the file, and that the log has recorded",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -31,8 +32,13 @@ func (v *verification) below(index uint64) (last *stamped) {
 	return last
 }
 
-// times says between which times sessions were logged, and whether as many authorities say so as was demanded.
+// times says between which times sessions were logged, whether as many authorities say so as was demanded, and whether the clocks can all be
+// right.
 func (v *verification) times(r *Report) {
+	if at, ok := v.t.QuorumTime(v.cp); ok {
+		v.heads = append(v.heads, head{size: v.cp.Size, index: noLeaf, quorum: at, witnessed: true})
+	}
+	v.words = v.clockWords()
 	for i := range r.Sessions {
 		s := &r.Sessions[i]
 		s.Time.Stamps, s.Time.Authorities = v.t.Stamps(), []string{}
@@ -43,24 +49,77 @@ func (v *verification) times(r *Report) {
 		for _, t := range s.Tracks {
 			first, last = min(first, t.FirstIndex), max(last, t.LastIndex)
 		}
-		s.Time.Witnessed = v.witnessedBetween(first, last)
-		if b := v.below(first); b != nil {
-			s.Time.NotBefore = &TimeBound{Time: instant(b.token.NotBefore()), Authority: b.Authority, AnchorIndex: b.Index}
-		}
-		covering := v.covering(last)
-		for _, c := range covering {
-			s.Time.Authorities = append(s.Time.Authorities, c.Authority)
-		}
-		slices.Sort(s.Time.Authorities)
-		k := max(1, v.t.Stamps())
-		if len(covering) >= k {
-			c := covering[k-1]
-			s.Time.NotAfter = &TimeBound{Time: instant(c.token.NotAfter()), Authority: c.Authority, AnchorIndex: c.Index, Size: c.Size}
-			v.passed[CheckTime]++
-		} else if v.t.Stamps() > 0 {
-			v.unmet(CheckTime, Where{Session: s.Session, Index: &last}, v.unbound(last, s.Time.Authorities), v.stampedBy(last) < v.t.Stamps())
+		v.sessionTime(s, first, last)
+	}
+}
+
+// sessionTime judges the time of a session whose entries stand at leaves from first to last.
+func (v *verification) sessionTime(s *SessionReport, first, last uint64) {
+	b := v.bounds(first, last)
+	if n := b.below; n != nil {
+		s.Time.NotBefore = &TimeBound{Time: instant(n.token.NotBefore()), Authority: n.Authority, AnchorIndex: n.Index}
+	}
+	for _, c := range b.covering {
+		s.Time.Authorities = append(s.Time.Authorities, c.Authority)
+	}
+	slices.Sort(s.Time.Authorities)
+	s.Time.Witnessed = b.witnessed()
+	s.Time.Contradiction = v.contradiction(b)
+	why, early := "", false
+	if k := max(1, v.t.Stamps()); len(b.covering) >= k {
+		c := b.covering[k-1]
+		s.Time.NotAfter = &TimeBound{Time: instant(c.token.NotAfter()), Authority: c.Authority, AnchorIndex: c.Index, Size: c.Size}
+	} else if v.t.Stamps() > 0 {
+		why, early = v.unbound(last, s.Time.Authorities), v.stampedBy(last) < v.t.Stamps()
+	}
+	if c := s.Time.Contradiction; c != nil { // whatever is demanded, and whatever the file waits for: nothing that comes later mends it
+		why, early = strings.TrimSuffix(c.String()+"; "+why, "; "), false
+	}
+	switch {
+	case why != "":
+		v.unmet(CheckTime, Where{Session: s.Session, Index: &last}, why, early)
+	case s.Time.NotAfter != nil:
+		v.passed[CheckTime]++
+	}
+}
+
+// bounds are what a session's brackets rest on.
+type bounds struct {
+	below         *stamped   // the token that was made last before, or nil
+	covering      []*stamped // of each authority the first that covers it, the earliest first
+	after, before *head      // by the clocks of witnesses, or nil
+}
+
+// bounds are those of leaves from first to last.
+func (v *verification) bounds(first, last uint64) bounds {
+	b := bounds{below: v.below(first), covering: v.covering(last)}
+	// Witnesses signed the checkpoints that were stamped, and the anchors' leaves hold the hash of these signatures: so what stands above was
+	// logged after them.
+	for i := range v.heads {
+		h := &v.heads[i]
+		switch {
+		case !h.witnessed:
+		case h.index < first && (b.after == nil || h.quorum > b.after.quorum):
+			b.after = h
+		case h.size > last && (b.before == nil || h.quorum < b.before.quorum):
+			b.before = h
 		}
 	}
+	return b
+}
+
+// witnessed is the bracket by the clocks of witnesses.
+func (b bounds) witnessed() *WitnessedBetween {
+	bound := func(h *head) *WitnessBound {
+		if h == nil {
+			return nil
+		}
+		return &WitnessBound{Time: witnessTime(h.quorum), Size: h.size}
+	}
+	if b.after == nil && b.before == nil {
+		return nil
+	}
+	return &WitnessedBetween{NotBefore: bound(b.after), NotAfter: bound(b.before)}
 }
 
 // stampedBy counts the pinned authorities of which a token over a leaf is here, whether it counts or not.
@@ -92,37 +151,6 @@ func (v *verification) unbound(index uint64, bound []string) string {
 		s += fmt.Sprintf("; %s: %s", a.Name, why)
 	}
 	return s
-}
-
-// witnessedBetween is what the clocks of witnesses say. They signed the checkpoints that were stamped, and the anchors' leaves
-// hold the hash of these signatures: so what stands above was logged after them.
-func (v *verification) witnessedBetween(first, last uint64) (w *WitnessedBetween) {
-	heads := v.heads
-	if at, ok := v.t.QuorumTime(v.cp); ok {
-		heads = append(slices.Clone(heads), head{size: v.cp.Size, index: math.MaxUint64, quorum: at, witnessed: true})
-	}
-	var after, before *head
-	for i := range heads {
-		h := &heads[i]
-		switch {
-		case !h.witnessed:
-		case h.index < first && (after == nil || h.quorum > after.quorum):
-			after = h
-		case h.size > last && (before == nil || h.quorum < before.quorum):
-			before = h
-		}
-	}
-	if after == nil && before == nil {
-		return nil
-	}
-	w = &WitnessedBetween{}
-	if after != nil {
-		w.NotBefore = &WitnessBound{Time: witnessTime(after.quorum), Size: after.size}
-	}
-	if before != nil {
-		w.NotAfter = &WitnessBound{Time: witnessTime(before.quorum), Size: before.size}
-	}
-	return w
 }
 
 // instant writes a time in UTC, with as many digits as it has.

@@ -35,14 +35,11 @@ func TestWitnessesAreASecondBracket(t *testing.T) {
 	r := verify(t, w.bundle(), w.Trust)
 	want(t, r, evidence.ExitVerified, "", "")
 	got := r.Sessions[0].Time.Witnessed
-	// Witnesses' clocks stand at Noon, 2026, when authorities' stand at 2008: neither bracket knows of the other.
-	second := func(n int) string {
-		return (Noon.Time().Add(time.Duration(n) * time.Second)).UTC().Format(time.RFC3339)
-	}
-	if got == nil || got.NotBefore == nil || got.NotAfter == nil || got.NotBefore.Size != 1 || got.NotBefore.Time != second(1+2) || got.NotAfter.Size != w.last+1 {
+	second := func(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+	if got == nil || got.NotBefore == nil || got.NotAfter == nil || got.NotBefore.Size != 1 || got.NotBefore.Time != second(rounds[0]) || got.NotAfter.Size != w.last+1 {
 		t.Fatalf("%+v", got)
 	}
-	if got.NotAfter.Time != second(int(w.last)+1+2) {
+	if got.NotAfter.Time != second(rounds[1]) || r.Sessions[0].Time.Contradiction != nil {
 		t.Errorf("not after: %+v", got.NotAfter)
 	}
 	alone := verify(t, w.without(slices.Concat(w.rounds[0], w.rounds[1], w.rounds[2])...), w.TrustPinning(0))

@@ -226,6 +226,9 @@ func timeFacts(r *evidence.SessionReport) (facts []fact) {
 	} else {
 		between("By a quorum of witnesses", "", "")
 	}
+	if c := r.Time.Contradiction; c != nil {
+		facts = append(facts, fact{"These clocks contradict each other", said(c.String())})
+	}
 	return facts
 }
 

@@ -14,7 +14,7 @@ import (
 // modules are those in browser/ that are in the page, each after those that it imports.
 func modules() []string {
 	return []string{"bytes", "sha256", "crypt", "entry", "keys", "policy", "der", "names", "x509", "chain", "trust", "checkpoint", "merkle", "archive", "bundle", "inclusion", "enrolment", "session",
-		"system", "disclosure", "custody", "cms", "timestamp", "anchors", "verify", "safe", "view", "dom", "schema", "page"}
+		"system", "disclosure", "custody", "cms", "timestamp", "clocks", "anchors", "verify", "safe", "view", "dom", "schema", "page"}
 }
 
 var (

@@ -45,9 +45,13 @@ func (l *Log) Pin(stamps int, authorities ...*Authority) {
 	l.Trust = l.TrustPinning(stamps, authorities...)
 }
 
-// Anchor has authorities stamp the log as it is, at a time by their clocks, and records the tokens: a leaf for each.
+// Anchor has authorities stamp the log as it is, at a time by their clocks, and records the tokens: a leaf for each. Witnesses' clocks go
+// with the latest of these.
 func (l *Log) Anchor(at time.Time, authorities ...*Authority) (indexes []uint64) {
 	l.t.Helper()
+	if at.After(l.WitnessClock) {
+		l.WitnessClock = at
+	}
 	note := l.Checkpoint()
 	size := uint64(len(l.Leaves))
 	for _, a := range authorities {

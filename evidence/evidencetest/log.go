@@ -36,7 +36,8 @@ type Log struct {
 	Enroller  note.Signer
 	SystemKey Key // of system sessions that begin from now on
 
-	TokensAside bool // time-stamp tokens are public blobs, not in their leaves
+	WitnessClock time.Time // if it is not zero, when all witnesses cosign from now on: Anchor sets it
+	TokensAside  bool      // time-stamp tokens are public blobs, not in their leaves
 
 	t        testing.TB
 	hashes   []tlog.Hash
@@ -152,7 +153,11 @@ func (l *Log) Checkpoint() []byte {
 	text := checkpoint.Checkpoint{Origin: l.Origin, Size: uint64(len(l.Leaves)), Root: l.Root()}.Text()
 	b := Must(note.Sign(&note.Note{Text: text}, l.Signers...))(l.t)
 	for i, w := range l.Witnesses {
-		sig := Must(w.SignAt([]byte(text), l.now.Time().Add(time.Duration(i+1)*time.Second)))(l.t)
+		at := l.now.Time().Add(time.Duration(i+1) * time.Second)
+		if !l.WitnessClock.IsZero() {
+			at = l.WitnessClock
+		}
+		sig := Must(w.SignAt([]byte(text), at))(l.t)
 		b = append(b, checkpoint.SignatureLine(w.Name(), w.KeyHash(), sig)...)
 	}
 	return b

@@ -71,6 +71,7 @@ func Cases(t testing.TB) []Case {
 	m.windows()
 	m.postQuantum()
 	m.anchored()
+	m.clocks()
 	m.tampered()
 	m.tamperedWords()
 	m.ranges()
