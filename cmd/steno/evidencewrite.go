@@ -61,9 +61,14 @@ func (x *export) finish(b *evidence.Bundle, c *evidence.Custody) (evidence.Repor
 			b.Pending = append(b.Pending, check.ID)
 		}
 	}
-	if len(b.Pending) > 0 {
+	if waits := len(b.Pending); waits > 0 {
 		slices.Sort(b.Pending)
 		judged = evidence.Verify(b, x.r.trust, evidence.Options{})
+		// What nothing that comes later mends is not waited for.
+		b.Pending = slices.DeleteFunc(b.Pending, func(id evidence.CheckID) bool { return judgedAs(judged, id) != evidence.Incomplete })
+		if len(b.Pending) < waits {
+			judged = evidence.Verify(b, x.r.trust, evidence.Options{})
+		}
 	}
 	if err := sound(judged); err != nil {
 		return judged, err
@@ -75,6 +80,10 @@ func (x *export) finish(b *evidence.Bundle, c *evidence.Custody) (evidence.Repor
 	}
 	b.Report = page.Bytes()
 	return x.write(b)
+}
+
+func judgedAs(r evidence.Report, id evidence.CheckID) evidence.Outcome {
+	return r.Checks[slices.IndexFunc(r.Checks, func(c evidence.Check) bool { return c.ID == id })].Outcome
 }
 
 // sound refuses what is no evidence. That there is less than was demanded is said of the file that is made.
@@ -244,7 +253,7 @@ func (x *export) lacking(w io.Writer, r evidence.Report) error {
 			continue
 		}
 		said += fmt.Sprintf("  %s: %s\n", c.ID, oneLine(c.Detail))
-		if what := ways[c.ID]; what != "" {
+		if what := ways[c.ID]; what != "" && (c.ID != evidence.CheckTime || c.Outcome == evidence.Incomplete) { // else no later stamp mends it
 			way += "  " + what + "\n"
 		}
 	}
