@@ -93,6 +93,7 @@ func clockMade() clockVectors {
 			last(40, 10))
 	}
 	add("a token behind all that is covered", tokens(token(21, 5, "one.example", time.Hour, 0)), quorum(30, 21, 0), last(31, 10_000))
+	add("the stamped note below the session", tokens(token(9, 8, "one.example", -time.Hour, 0), token(30, 21, "one.example", time.Hour, 0)), quorum(9, 8, 0), quorum(30, 21, 3600), last(31, 3600))
 	add("witnesses, 60 s", nil, quorum(9, 5, 60), last(21, 0))
 	add("witnesses, 61 s", nil, quorum(9, 5, 61), last(21, 0))
 	add("the latest of several", nil, quorum(7, 5, 100), quorum(9, 8, 61), quorum(30, 21, 0), last(41, 20))
