@@ -341,6 +341,32 @@ func TestThePageSaysWhatAFileWasMadeTooEarlyFor(t *testing.T) {
 	}
 }
 
+const clocksApart = "clocks: witnesses say after, an authority before"
+
+// TestThePageSaysWhereClocksContradictEachOther, below both brackets, and has no green for the file.
+func TestThePageSaysWhereClocksContradictEachOther(t *testing.T) {
+	b := openBrowser(t)
+	for name, want := range map[string]struct{ badge, words string }{
+		clocksApart: {"pending", "These clocks contradict each other: the quorum of witnesses on the checkpoint of size 1 says not before 2026-11-18T11:08:20Z, " +
+			"and the token of one.example at log index 10, which came after it, says not after 2026-11-18T11:07:19Z: one of these clocks is wrong"},
+		clocksApart + ", fits":                       {"verified", ""},
+		"clocks: a token whose chain limits names":   {"not checked", ""},
+		"clocks: a quorum of ml-dsa-44":              {"not checked", ""},
+		"clocks: and the file says that it waits":    {"pending", "These clocks contradict each other: "},
+		"clocks: and the file waits for stamps":      {"pending", "These clocks contradict each other: "},
+		"clocks: witnesses against themselves, fits": {"verified", ""},
+	} {
+		j := b.judge(named(t, name))
+		text := js[string](b, `[...document.querySelectorAll('.session > .brackets + .contradiction')].map((e) => e.textContent).join()`)
+		if j.Badge != want.badge || !strings.HasPrefix(text, want.words) || want.words == "" && text != "" {
+			t.Errorf("%s: %s, %q", name, j.Badge, text)
+		}
+		if green := js[int](b, `document.querySelectorAll('.verdict.verified, .brackets .verified, .contradiction .verified').length`); green > 0 != (want.badge == "verified") {
+			t.Errorf("%s: %d green", name, green)
+		}
+	}
+}
+
 // TestThePageTakesDroppedFiles: both at once, anywhere, in any order.
 func TestThePageTakesDroppedFiles(t *testing.T) {
 	b := openBrowser(t)
@@ -409,7 +435,7 @@ func TestThePageOnPaper(t *testing.T) {
 	b := openBrowser(t)
 	dir := os.Getenv("STENO_SCREENSHOTS")
 	for _, name := range []string{"disclosed", "redacted", "tampered: an entry left out", "malicious transcript", "quorum unmet, one", "spooled and restarted", "custody", "custody in markup",
-		"tampered: custody with controls", "pending: both, unmet", "range of all", "range of no session"} {
+		"tampered: custody with controls", "pending: both, unmet", "range of all", "range of no session", clocksApart} {
 		b.judge(named(t, name))
 		b.do(chromedp.EmulateViewport(1280, 900))
 		shot, pdf := evaluate(b, chromedp.FullScreenshot(100)), evaluate(b, chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4)))
