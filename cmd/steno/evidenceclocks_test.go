@@ -29,15 +29,21 @@ func TestEvidence_doesNotWaitForWhatNothingMends(t *testing.T) {
 		}
 		x := &export{r: &reader{trust: l.Trust}}
 		x.out = filepath.Join(t.TempDir(), "clocks.steno")
+		var err error
+		if x.held, err = newHolding(x.out); err != nil {
+			t.Fatal(err)
+		}
 		b := l.Evidence(main.ID)
 		r, err := x.finish(b, nil)
 		if err != nil || r.Exit != exit || !slices.Equal(b.Pending, pending) || !slices.Equal(r.Pending, append([]evidence.CheckID{}, pending...)) {
 			t.Errorf("clocks wrong: %v: %v, exit %d, waits for %v and says %v", wrong, err, r.Exit, b.Pending, r.Pending)
 		}
 		var said bytes.Buffer
-		x.held = &holding{}
 		if err := x.lacking(&said, r); err != nil || strings.Contains(said.String(), "make another file") == wrong {
 			t.Errorf("clocks wrong: %v: %v, %s", wrong, err, said.String())
+		}
+		if err := x.held.close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
