@@ -33,10 +33,9 @@ func TestEvidence_doesNotWaitForWhatNothingMends(t *testing.T) {
 		if x.held, err = newHolding(x.out); err != nil {
 			t.Fatal(err)
 		}
-		b := l.Evidence(main.ID)
-		r, err := x.finish(b, nil)
-		if err != nil || r.Exit != exit || !slices.Equal(b.Pending, pending) || !slices.Equal(r.Pending, append([]evidence.CheckID{}, pending...)) {
-			t.Errorf("clocks wrong: %v: %v, exit %d, waits for %v and says %v", wrong, err, r.Exit, b.Pending, r.Pending)
+		r, err := x.finish(l.Evidence(main.ID), nil)
+		if err != nil || r.Exit != exit || !slices.Equal(r.Pending, pending) {
+			t.Errorf("clocks wrong: %v: %v, exit %d, waits for %v", wrong, err, r.Exit, r.Pending)
 		}
 		var said bytes.Buffer
 		if err := x.lacking(&said, r); err != nil || strings.Contains(said.String(), "make another file") == wrong {
