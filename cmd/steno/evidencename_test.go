@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,5 +48,63 @@ func TestAFileGetsItsNameWithoutLinks(t *testing.T) {
 		if got, err := os.ReadFile(path); string(got) != want {
 			t.Errorf("%s holds %q: %v", path, got, err)
 		}
+	}
+	namesUnfinished(t, filepath.Join(dir, "new"))
+}
+
+func TestAnUnfinishedFileGetsItsName(t *testing.T) { namesUnfinished(t, filepath.Join(t.TempDir(), "new")) }
+
+// namesUnfinished writes a file, with and without links: nothing is left beside it, and it takes no other's name.
+func namesUnfinished(t *testing.T, dir string) {
+	t.Helper()
+	other, out := filepath.Join(dir, "other"), filepath.Join(dir, "out")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(other, []byte("of somebody"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := newUnfinished(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("evidence"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.name(other); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%s was taken: %v", other, err)
+	}
+	if err := errors.Join(f.name(out), f.close()); err != nil {
+		t.Error(err)
+	}
+	lost, err := newUnfinished(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lost.close(); err != nil {
+		t.Error(err)
+	}
+	holds(t, dir, map[string]string{"other": "of somebody", "out": "evidence"})
+	if info, err := os.Stat(out); err != nil {
+		t.Error(err)
+	} else if info.Mode() != 0o600 {
+		t.Error(info.Mode())
+	}
+}
+
+// holds demands that a directory holds these files, and no other.
+func holds(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Error(err)
+		}
+		got[f.Name()] = string(b[:min(len(b), 40)])
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%s holds %q, want %q", dir, got, want)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,35 +104,29 @@ func sound(r evidence.Report) error {
 
 func (x *export) write(b *evidence.Bundle) (r evidence.Report, err error) {
 	dir := filepath.Dir(x.out)
-	tmp, err := os.CreateTemp(dir, ".steno-evidence-")
+	f, err := newUnfinished(dir)
 	if err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
-	defer func() {
-		gone := os.Remove(tmp.Name())
-		if errors.Is(gone, fs.ErrNotExist) { // it has its name
-			gone = nil
-		}
-		err = errors.Join(err, tmp.Close(), gone)
-	}()
-	w := bufio.NewWriterSize(tmp, 1<<20)
-	if err := errors.Join(evidence.Write(w, b), w.Flush(), tmp.Sync()); err != nil {
+	defer func() { err = errors.Join(err, f.close()) }()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := errors.Join(evidence.Write(w, b), w.Flush(), f.Sync()); err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
 	x.count = len(b.Leaves)
 	*b = evidence.Bundle{} // the file has its own tables
 	x.held.forget()
-	info, err := tmp.Stat()
+	info, err := f.Stat()
 	if err != nil {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
-	if r, err = evidence.VerifyReader(tmp, info.Size(), x.r.trust, evidence.Options{}); err != nil {
+	if r, err = evidence.VerifyReader(f, info.Size(), x.r.trust, evidence.Options{}); err != nil {
 		return r, fmt.Errorf("verifying what was written: %w", err)
 	}
 	if err := sound(r); err != nil {
 		return r, err
 	}
-	err = giveName(tmp.Name(), x.out)
+	err = f.name(x.out)
 	if errors.Is(err, fs.ErrExist) {
 		return r, exists(x.out)
 	}
@@ -141,23 +134,6 @@ func (x *export) write(b *evidence.Bundle) (r evidence.Report, err error) {
 		return r, fmt.Errorf("writing %s: %w", x.out, err)
 	}
 	return r, nil
-}
-
-// giveName names a finished file, and never takes the name of another. A stick has a file system without links: there the name is
-// taken first, by an empty file, which nobody takes for evidence if the power goes now.
-func giveName(tmp, out string) error {
-	err := os.Link(tmp, out)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Close(), os.Rename(tmp, out)); err != nil {
-		return errors.Join(err, os.Remove(out)) // it is ours, and empty: whoever tries again finds the name free
-	}
-	return nil
 }
 
 // say tells what was made.
