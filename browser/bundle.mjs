@@ -5,7 +5,7 @@ import { content, FormatError, sections } from './archive.mjs';
 import { binary, canonicalBase64, cut } from './bytes.mjs';
 import { limits, originPattern, sessionPattern } from './entry.mjs';
 
-const most = { leaves: 200_000, hashes: 4_194_304, anchors: 1024, public: 16 * 1024, blobs: 500_000, disclosed: 100_000, sessions: 1024 };
+const most = { leaves: 200_000, hashes: 4_194_304, anchors: 1024, public: 16 * 1024, blobs: 500_000, disclosed: 500_000, sessions: 1024 };
 const format = 'steno/evidence/v3';
 const hashLine = 45; // bytes of a hash in base64 and its line feed
 const maxCheckpoint = 64 << 10;

@@ -40,7 +40,7 @@ const (
 	MaxBundle     = 1<<32 - 1 // bytes of a file: what a zip archive without 64-bit offsets can have
 	MaxLeaves     = 200_000
 	MaxBlobs      = 500_000
-	MaxDisclosed  = 100_000
+	MaxDisclosed  = MaxBlobs
 	MaxSessions   = 1024
 	MaxAnchors    = 1024
 	MaxPublic     = 16 * MaxAnchors
