@@ -81,25 +81,18 @@ function firstDifference(have, want, at) {
   }
 }
 
-/** sections lists the files of an archive. limit says how large a file may be by its name, or null: no bundle has such a name. */
-export function sections(b, limit, maxFiles) {
-  const found = [];
-  for (let at = 0; ;) {
-    const s = sectionAt(b, at, limit);
-    if (s === null) {
-      const want = ending(found, at);
-      firstDifference(b.subarray(at), want, at);
-      if (b.length !== at + want.length) throw new FormatError('', at + want.length, 'bytes after the end of the archive');
-      return found;
-    }
-    if (found.length >= maxFiles) throw new FormatError('', at, 'too many files');
-    found.push(s);
-    at = s.start + s.size;
-  }
+/** closed checks every byte behind the members of an archive, where at is the end of the last. */
+export function closed(b, members, at) {
+  const want = ending(members, at);
+  firstDifference(b.subarray(at), want, at);
+  if (b.length !== at + want.length) throw new FormatError('', at + want.length, 'bytes after the end of the archive');
 }
 
-/** sectionAt reads the local header at an offset; null says that no more files follow. */
-function sectionAt(b, at, limit) {
+/**
+ * sectionAt reads the local header at an offset, of which it checks every byte; null says that no more files follow. limit says how large a
+ * file may be by its name, or null: no bundle has such a name.
+ */
+export function sectionAt(b, at, limit) {
   const head = b.subarray(at, at + localSize + maxName);
   const v = new DataView(head.buffer, head.byteOffset, head.byteLength);
   if (head.length >= 4 && v.getUint32(0, true) === 0x02014b50 && at > 0) return null;

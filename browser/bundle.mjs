@@ -1,7 +1,7 @@
 // Reading a bundle (docs/spec/evidence.md): the files of the archive, in their order and spelling. Nothing here is verified
 // but that it is the one form of what it says.
 
-import { content, FormatError, sections } from './archive.mjs';
+import { closed, content, FormatError, sectionAt } from './archive.mjs';
 import { binary, canonicalBase64, cut } from './bytes.mjs';
 import { limits, originPattern, sessionPattern } from './entry.mjs';
 
@@ -28,34 +28,59 @@ export function readBundle(b) {
   return new Reader(b).read();
 }
 
+/** A Reader takes files in the order in which a bundle has them. */
 class Reader {
   constructor(b) {
     this.b = b;
-    this.rest = sections(b, sizeLimit, Object.keys(fixed).length + most.leaves + most.anchors + most.public + most.blobs + most.disclosed);
-    this.at = 0;
+    this.members = []; // those before the one whose turn it is
+    this.look(0);
   }
 
-  next(prefix) {
-    return this.at < this.rest.length && this.rest[this.at].name.startsWith(prefix);
+  /** look finds the file whose turn it is, at an offset; null behind the last. */
+  look(at) {
+    this.at = at;
+    this.here = sectionAt(this.b, at, sizeLimit);
   }
 
-  /** take reads the next file, which must have this name. */
+  /** pass goes on to the next file. */
+  pass() {
+    const s = this.here;
+    this.members.push(s);
+    this.look(s.start + s.size);
+  }
+
+  /** bytes are the content of the file whose turn it is. */
+  bytes() {
+    return content(this.b, this.here);
+  }
+
+  /** named demands that the next file has this name. */
+  named(name) {
+    if (this.here?.name !== name) throw new FormatError('', this.at, `file ${name} is missing here`);
+    return this.here;
+  }
+
+  /** take reads the next file, which must have this name, and goes on. */
   take(name) {
-    const s = this.rest[this.at];
-    if (s === undefined || s.name !== name) throw new FormatError('', s?.offset ?? 0, `file ${name} is missing here`);
-    this.at++;
-    return { section: s, bytes: content(this.b, s) };
+    const section = this.named(name);
+    const bytes = this.bytes();
+    this.pass();
+    return { section, bytes };
   }
 
-  many(prefix, read) {
+  /** many takes the files of a directory. */
+  many(dir, max, what, read) {
     const out = [];
-    while (this.next(prefix)) out.push(read.call(this));
+    for (; this.here?.name.startsWith(dir); this.pass()) {
+      if (out.length === max) throw new FormatError(this.here.name, this.at, `more than ${max} ${what}`);
+      out.push(read.call(this, this.here));
+    }
     return out;
   }
 
   /** maybe takes a file that can be left out. */
   maybe(name) {
-    return this.rest[this.at]?.name === name ? this.take(name).bytes : null;
+    return this.here?.name === name ? this.take(name).bytes : null;
   }
 
   read() {
@@ -66,13 +91,13 @@ class Reader {
     out.trust = this.maybe('trust');
     out.checkpoint = this.take('checkpoint').bytes;
     out.tree = this.tree();
-    out.leaves = this.many('leaf/', this.leaf);
-    out.anchors = this.many('anchor/', this.anchor);
-    out.public = this.many('public/', () => this.blob('public/'));
-    out.blobs = this.many('blob/', () => this.blob('blob/'));
-    out.disclosed = this.many('disclosed/', this.disclosed);
-    const s = this.rest[this.at];
-    if (s !== undefined) throw new FormatError(s.name, s.offset, 'a file out of its place');
+    out.leaves = this.many('leaf/', most.leaves, 'leaves', this.leaf);
+    out.anchors = this.many('anchor/', most.anchors, 'anchors', this.anchor);
+    out.public = this.many('public/', most.public, 'public blobs', this.blob);
+    out.blobs = this.many('blob/', most.blobs, 'blobs', this.blob);
+    out.disclosed = this.many('disclosed/', most.disclosed, 'disclosures', this.disclosed);
+    if (this.here !== null) throw new FormatError(this.here.name, this.at, 'a file out of its place');
+    closed(this.b, this.members, this.at);
     const wrong = checkManifest(out) || checkOrder(out);
     if (wrong !== '') throw new FormatError('', 0, wrong);
     return out;
@@ -91,51 +116,48 @@ class Reader {
   }
 
   tree() {
-    const { section, bytes } = this.take('tree');
+    const section = this.named('tree');
+    const bytes = this.bytes();
     const hashes = [];
     for (let at = 0; at < bytes.length; at += hashLine) {
       const h = bytes[at + hashLine - 1] === 0x0a ? hashOf(binary(bytes.subarray(at, at + hashLine - 1))) : null;
       if (h === null) throw new FormatError('tree', section.start + at, `hash ${hashes.length} is not 32 bytes in canonical base64 and a line feed`);
       hashes.push(h);
     }
+    this.pass();
     return hashes;
   }
 
-  /** indexed takes a file that is named by the index of a leaf. */
-  indexed(dir) {
-    const s = this.rest[this.at];
+  /** indexed is a file that is named by the index of a leaf. */
+  indexed(s, dir) {
     const digits = s.name.slice(dir.length);
     const index = parseIndex(digits);
     if (index === null) throw new FormatError(s.name, s.offset + 30, `name is not ${dir} and an index of 20 digits`);
-    return { order: digits, name: s.name, offset: s.offset, index, bytes: this.take(s.name).bytes };
+    return { order: digits, name: s.name, offset: s.offset, index, bytes: this.bytes() };
   }
 
-  leaf() {
-    return this.indexed('leaf/');
+  leaf(s) {
+    return this.indexed(s, 'leaf/');
   }
 
   /** anchor reads the checkpoint that was stamped. */
-  anchor() {
-    const { bytes, ...a } = this.indexed('anchor/');
+  anchor(s) {
+    const { bytes, ...a } = this.indexed(s, 'anchor/');
     return { ...a, note: bytes };
   }
 
   /** blob reads a file that is named by a hash. */
-  blob(dir) {
-    const s = this.rest[this.at++];
-    const hex = s.name.slice(dir.length);
-    if (!/^[0-9a-f]{64}$/.test(hex)) throw new FormatError(s.name, s.offset + 30, `name is not ${dir} and 64 hexadecimal digits`);
-    return { order: hex, name: s.name, offset: s.offset, hex, bytes: content(this.b, s) };
+  blob(s) {
+    const [dir, hex] = cut(s.name, '/');
+    if (!/^[0-9a-f]{64}$/.test(hex)) throw new FormatError(s.name, s.offset + 30, `name is not ${dir}/ and 64 lower-case hexadecimal digits`);
+    return { order: hex, name: s.name, offset: s.offset, hex, bytes: this.bytes() };
   }
 
-  disclosed() {
-    const s = this.rest[this.at++];
+  disclosed(s) {
     const p = /^disclosed\/([0-9]{20})-([0-9]{3})-([^/]*)\.json$/.exec(s.name);
     const index = p === null ? null : parseIndex(p[1]);
     if (index === null) throw new FormatError(s.name, s.offset + 30, 'name is not disclosed/INDEX-EVENT-SLOT.json');
-    return {
-      order: s.name, name: s.name, offset: s.offset, index, event: Number(p[2]), slot: p[3].replaceAll('.', '/'), bytes: content(this.b, s),
-    };
+    return { order: s.name, name: s.name, offset: s.offset, index, event: Number(p[2]), slot: p[3].replaceAll('.', '/'), bytes: this.bytes() };
   }
 }
 
@@ -190,7 +212,6 @@ const ascending = (list, less) => list.every((x, i) => i === 0 || less(list[i - 
 
 function checkOrder(b) {
   for (const dir of ['leaves', 'anchors', 'public', 'blobs', 'disclosed']) {
-    if (b[dir].length > most[dir]) return `${b[dir].length} ${dir}, at most ${most[dir]}`;
     if (!ascending(b[dir], (x, y) => x.order < y.order)) return `${dir} are not in ascending order, each once`;
   }
   const bad = b.disclosed.find((d) => d.event >= limits.events || d.slot.length > 100 || !/^[a-z_]+(?:\/[a-z_]+)*$/.test(d.slot));
