@@ -71,13 +71,16 @@ type Authority struct {
 	Pinned timestamp.Authority
 }
 
-// Config is what anchoring is made of. All but Every, Stamps, Logger and Registerer is needed.
+// Config is what anchoring is made of. All but Cosigned, Every, Stamps, Logger and Registerer is needed.
 type Config struct {
 	Authorities []Authority // that are asked
 	// Trusted are those that the log's trust file names, asked or not: only their tokens say when an entry was logged.
 	Trusted []timestamp.Authority
-	Every   time.Duration // between rounds; default DefaultEvery
-	Stamps  int           // how many distinct authorities a bound takes; default 1
+	// Cosigned is when the witnesses that the trust file demands had cosigned a checkpoint, by their clocks; not ok where none are
+	// demanded. Nil: none are.
+	Cosigned func(note []byte) (at time.Time, ok bool)
+	Every    time.Duration // between rounds; default DefaultEvery
+	Stamps   int           // how many distinct authorities a bound takes; default 1
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

@@ -17,6 +17,7 @@ import (
 	"github.com/stenolog/steno/anchoring"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/timestamp"
+	"github.com/stenolog/steno/trust"
 )
 
 // Every authority stamps the exact published note; what a judge needs is durable before the event; each round's token covers
@@ -314,6 +315,27 @@ func TestOnDemand(t *testing.T) {
 		if got := w.anchored("b"); got[len(got)-1] != w.recorded {
 			t.Errorf("b anchored %v", got)
 		}
+	})
+}
+
+// A token that is earlier than the cosignatures it is over would leave the time of every session open that it bounds: it waits until it
+// is not.
+func TestNoTokenContradictsTheWitnesses(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		near, far := trust.ClockTolerance, 2*trust.ClockTolerance
+		w.do(func() { w.ahead = &near })
+		w.record(false)
+		w.want("a", 1)
+		w.do(func() { w.ahead = &far })
+		w.publish()
+		w.sleep(time.Hour)
+		w.record(false)
+		if h := w.health("a"); h.Reason != "order" || len(w.anchored("a")) != 1 {
+			t.Errorf("health: %+v, anchored %v", h, w.anchored("a"))
+		}
+		w.sleep(10 * time.Minute)
+		w.want("a", 1, w.published)
+		w.want("b", 1, w.published)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stenolog/steno/storage"
 	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/timestamp/ask"
+	"github.com/stenolog/steno/trust"
 )
 
 const (
@@ -162,7 +163,7 @@ func (a *Anchoring) anchor(ctx context.Context, x *authority, r round) (t timest
 	if t, err = timestamp.Verify(der, digest, x.Pinned); err != nil {
 		return t, at, err
 	}
-	if err := a.inOrder(ctx, t, r.size); err != nil {
+	if err := a.inOrder(ctx, t, r); err != nil {
 		return t, at, err
 	}
 	if len(longTerm) > maxLongTerm-1 {
@@ -199,10 +200,16 @@ func (a *Anchoring) anchor(ctx context.Context, x *authority, r round) (t timest
 	return t, at, nil
 }
 
-// inOrder refuses a token that is earlier than one which its checkpoint covers. One of the two authorities is wrong, and both
-// tokens in one log would spoil whatever holds them, for good. The earlier is in the log; this one comes to fit as time passes.
-func (a *Anchoring) inOrder(ctx context.Context, t timestamp.Token, size uint64) error {
-	before, _ := a.recording.Around(size)
+// inOrder refuses a token that is earlier than one which its checkpoint covers, or than the cosignatures in the checkpoint. One of the
+// clocks is wrong, and both words in one log would spoil whatever holds them, for good. The earlier one is there already; the token comes to
+// fit as time passes.
+func (a *Anchoring) inOrder(ctx context.Context, t timestamp.Token, r round) error {
+	if a.c.Cosigned != nil {
+		if at, ok := a.c.Cosigned(r.note); ok && at.After(t.NotAfter().Add(trust.ClockTolerance)) {
+			return &failure{"order", fmt.Errorf("it says %s, and the witnesses had cosigned the checkpoint by %s", t.Time.Format(time.RFC3339), at.UTC().Format(time.RFC3339))}
+		}
+	}
+	before, _ := a.recording.Around(r.size)
 	for _, x := range before {
 		earlier, err := a.token(ctx, x)
 		if err != nil { // of an authority that is pinned no more, say; what was lost must not end all time stamps

@@ -284,6 +284,8 @@ type world struct {
 	peers  []*peer
 	trusts []timestamp.Authority // what the trust file names; nil: the peers as they are pinned
 	demand int                   // of authorities for a bound
+	when   map[string]time.Time  // checkpoints were published
+	ahead  *time.Duration        // of the clocks of witnesses; nil: none are demanded
 	a      *anchoring.Anchoring
 	stop   func(context.Context) error
 }
@@ -291,7 +293,7 @@ type world struct {
 // in runs a test by a clock that only moves while everything waits.
 func in(t *testing.T, f func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{book: &book{blobs: map[[32]byte][]byte{}}, t: t, peers: []*peer{newPeer(t, "a"), newPeer(t, "b")}}
+		w := &world{book: &book{blobs: map[[32]byte][]byte{}}, t: t, when: map[string]time.Time{}, peers: []*peer{newPeer(t, "a"), newPeer(t, "b")}}
 		w.start()
 		t.Cleanup(w.halt)
 		f(t, w)
@@ -311,6 +313,7 @@ func (w *world) start() {
 			c.Trusted = append(c.Trusted, p.pinned)
 		}
 	}
+	c.Cosigned = w.cosigned
 	var err error
 	if w.a, err = anchoring.New(c); err != nil {
 		w.t.Fatal(err)
@@ -343,11 +346,26 @@ func (w *world) record(urgent bool) {
 }
 
 func (w *world) publish() {
-	w.do(func() { w.published = w.size })
+	w.do(func() {
+		w.published = w.size
+		if note := string(noteOf(w.size)); w.when[note].IsZero() {
+			w.when[note] = time.Now()
+		}
+	})
 	if err := w.a.Stamp(w.t.Context(), 0, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	synctest.Wait()
+}
+
+// cosigned is when witnesses have cosigned a checkpoint, by their clocks.
+func (w *world) cosigned(note []byte) (at time.Time, ok bool) {
+	w.do(func() {
+		if ok = w.ahead != nil; ok {
+			at = w.when[string(note)].Add(*w.ahead)
+		}
+	})
+	return at, ok
 }
 
 // anchored are the sizes that an authority has anchored.

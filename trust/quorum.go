@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // QuorumWords says in words whose cosignatures a checkpoint needs: "2 of auditor.example, bank.example, ngo.example".
@@ -62,22 +63,44 @@ func (t *Trust) operatorOf(g Group) string {
 	return o
 }
 
+// ClockTolerance is how far the clocks of witnesses and time-stamp authorities may be apart before one of them is said to be wrong. A
+// cosignature states whole seconds, and not how exact its clock is (https://c2sp.org/tlog-cosignature); the accuracy of a token is taken off
+// as it is.
+const ClockTolerance = time.Minute
+
 // QuorumTime is when the witnesses that policy demands had all cosigned a checkpoint, by their clocks in seconds since 1970:
-// the earliest such time. It is not ok where they have not, or none are demanded.
+// the earliest such time. It is not ok where they have not, or none are demanded. Fewer of them than it takes can't put it back.
 func (t *Trust) QuorumTime(c Checkpoint) (seconds uint64, ok bool) {
 	if !t.NeedsWitnesses() || !c.Witnessed {
 		return 0, false
 	}
-	var times []uint64
-	for _, s := range c.Cosigned {
-		times = append(times, s.Time)
-	}
-	for _, at := range slices.Sorted(slices.Values(times)) {
+	for _, at := range cosignedAt(c) {
 		if t.met(c.Cosigned, func(s Cosignature) bool { return s.Time <= at }) {
 			return at, true
 		}
 	}
 	return 0, false
+}
+
+// QuorumSince is before when the cosignatures were not all there: the latest time at or after which witnesses cosigned whom policy demands,
+// and QuorumTime at the latest. Fewer of them than it takes can't put it ahead.
+func (t *Trust) QuorumSince(c Checkpoint) (seconds uint64, ok bool) {
+	until, ok := t.QuorumTime(c)
+	for _, at := range slices.Backward(cosignedAt(c)) {
+		if ok && at <= until && t.met(c.Cosigned, func(s Cosignature) bool { return s.Time >= at }) {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// cosignedAt are the times of cosignatures, the earliest first.
+func cosignedAt(c Checkpoint) (times []uint64) {
+	for _, s := range c.Cosigned {
+		times = append(times, s.Time)
+	}
+	slices.Sort(times)
+	return times
 }
 
 // plain quotes a name that could be taken for the words around it.

@@ -33,6 +33,7 @@ type tsa struct {
 	mu     sync.Mutex
 	fault  http.HandlerFunc
 	header string // that it saw last
+	ahead  time.Duration
 }
 
 func newTSA(t *testing.T, name, kind string) *tsa {
@@ -43,9 +44,13 @@ func newTSA(t *testing.T, name, kind string) *tsa {
 		subject += strings.Repeat(" and so on", 40)
 	}
 	m := must(authority.Make(subject, kind, day.AddDate(0, 0, -1), day.AddDate(1, 0, 0)))
-	a := must(authority.New(authority.Config{Material: m}))
 	x := &tsa{name: name, pem: string(m.PEM()), pinned: timestamp.Authority{Name: name, Anchors: [][]byte{m.Anchor().Raw},
 		From: day.AddDate(0, 0, -1), Until: day.AddDate(1, 0, 0), Accuracy: time.Second}}
+	a := must(authority.New(authority.Config{Material: m, Now: func() time.Time {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return time.Now().Add(x.ahead)
+	}}))
 	x.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x.asked.Add(1)
 		x.mu.Lock()
@@ -66,6 +71,13 @@ func (x *tsa) set(fault http.HandlerFunc) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.fault = fault
+}
+
+// turn sets its clock.
+func (x *tsa) turn(ahead time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ahead = ahead
 }
 
 // A stamped deployment has a witness, and authorities that its trust file pins, of which so many must bound a time.
@@ -479,5 +491,26 @@ func TestAnchors_nothingUnverified(t *testing.T) {
 	defer other.mu.Unlock()
 	if other.header != "Basic eHl6" {
 		t.Errorf("credentials: %q", other.header)
+	}
+}
+
+// An authority whose clock is behind those of the witnesses, more than the tolerance, does not date what they have cosigned.
+func TestAnchors_clocksOfWitnesses(t *testing.T) {
+	t.Parallel()
+	a, b := newTSA(t, "a.example", authority.ECDSA), newTSA(t, "b.example", authority.ECDSA)
+	a.turn(-3 * trust.ClockTolerance)
+	b.turn(-trust.ClockTolerance / 2)
+	s := deployStamped(t, 1, a, b).serveNew()
+	s.record("witnessed")
+	round := func() (o wire.Anchors) {
+		s.do("POST", s.addrs.Ops, "/v1/anchors", "ops", nil).json(t, &o)
+		return o
+	}
+	if o := round(); o.Authorities[0].Anchored || o.Authorities[0].Reason != "order" || !o.Authorities[1].Anchored {
+		t.Errorf("a round: %+v", o)
+	}
+	a.turn(0)
+	if o := round(); !o.Authorities[0].Anchored || len(s.await(2)) != 2 {
+		t.Errorf("a round by the right clocks: %+v", o)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -196,9 +197,19 @@ func newAnchoring(c Config, k *keys, o observers) (*anchoring.Anchoring, error) 
 		}
 	}
 	return anchoring.New(anchoring.Config{
-		Authorities: k.authorities, Trusted: trusted, Every: time.Duration(c.Anchors.Every), Stamps: max(1, k.trust.Stamps()),
+		Authorities: k.authorities, Trusted: trusted, Cosigned: k.cosigned, Every: time.Duration(c.Anchors.Every), Stamps: max(1, k.trust.Stamps()),
 		Logger: o.logger, Registerer: o.registerer,
 	})
+}
+
+// cosigned is when the witnesses that are demanded had cosigned a checkpoint, by their clocks.
+func (k *keys) cosigned(note []byte) (at time.Time, ok bool) {
+	cp, err := k.trust.OpenCheckpoint(note)
+	if err != nil {
+		return time.Time{}, false
+	}
+	seconds, ok := k.trust.QuorumTime(cp)
+	return time.Unix(int64(min(seconds, math.MaxInt64)), 0), ok
 }
 
 // stampers are told of checkpoints.
