@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -238,8 +237,6 @@ func (v *verification) again(index uint64, hash [32]byte) func() (*entry.Entry, 
 		return entry.Parse(content)
 	}
 }
-
-var errChanged = errors.New("the file was changed while it was judged")
 
 // inclusion judges whether the leaves stand in the log.
 func (v *verification) inclusion() {

@@ -23,9 +23,13 @@ type Options struct {
 	SignedBy []entry.Holder
 }
 
-// VerifyReader reads a bundle and verifies it. The error is a *ReadError: r could not be read, and there is nothing to
-// judge. What is no bundle, or a damaged one, is a report of exit 1.
+// VerifyReader reads a bundle and verifies it. The error is a *ReadError: r could not be read, or has changed, and there is
+// nothing to judge. What is no bundle, or a damaged one, is a report of exit 1.
 func VerifyReader(r io.ReaderAt, size int64, t *trust.Trust, opts Options) (Report, error) {
+	// SPEC: evidence.md: What it judges MUST be the bytes whose SHA-256 it tells.
+	if size <= MaxBundle { // what is larger is not looked into
+		r = newSteady(r, size)
+	}
 	digest, hashed := sha256.New(), make(chan error, 1)
 	go func() { // beside reading, which waits for checksums
 		_, err := io.Copy(digest, io.NewSectionReader(r, 0, size))
