@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -196,43 +195,6 @@ func (r *Reader) Blob(ctx context.Context, index uint64, hash entry.Hash) ([]byt
 // Blobs gives f every blob of a record that the server has, each once: see SessionBlobs.
 func (r *Reader) Blobs(ctx context.Context, rec *SessionRecord, f func(hash entry.Hash, blob []byte) error) error {
 	return r.SessionBlobs(ctx, rec.Summary, f)
-}
-
-const (
-	maxPageLeaves = streamPage // entries whose blobs are read at a time
-	maxPageBytes  = 16 << 20   // of their blobs, but for those of the first
-)
-
-// SessionBlobs gives f every blob of a session that the server has, each once, as they come, one after the other: no more than one
-// is held. They are read page by page, which leaves one access on the log's record for each page. Blobs that were erased are
-// left out. Their sizes are not compared with those that entries name. The bytes are f's to keep.
-func (r *Reader) SessionBlobs(ctx context.Context, s *SessionSummary, f func(hash entry.Hash, blob []byte) error) error {
-	given := make([]bool, len(s.blobs.words))
-	for _, p := range s.pages {
-		if p.bytes == 0 {
-			continue
-		}
-		if err := r.blobsOf(ctx, s, p, given, f); err != nil {
-			return fmt.Errorf("reading blobs: %w", err)
-		}
-	}
-	return nil
-}
-
-// blobsOf reads the blobs of a page, and passes over those that were given already, and what nobody names.
-func (r *Reader) blobsOf(ctx context.Context, s *SessionSummary, p blobsPage, given []bool, f func(entry.Hash, []byte) error) error {
-	q := url.Values{"from": {strconv.FormatUint(p.from, 10)}, "limit": {strconv.Itoa(p.leaves)}}
-	return r.http.stream(ctx, pathFor(wire.PathBlobs, s.Session), q, func(body io.Reader) error {
-		return wire.ReadBlobs(body, func(b []byte) error {
-			hash := entry.Hash(sha256.Sum256(b))
-			i, named := s.blobs.find(hash)
-			if !named || given[i] {
-				return nil
-			}
-			given[i] = true
-			return f(hash, b)
-		})
-	})
 }
 
 // A Proof is a c2sp.org/tlog-proof that was verified.

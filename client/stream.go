@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/url"
 	"slices"
 	"strconv"
@@ -36,31 +35,6 @@ type SessionSummary struct {
 	pages   []blobsPage // of all leaves that were sent
 	blobs   blobSet     // those that its entries name
 	commits []committed
-}
-
-// A blobsPage is leaves whose blobs are read together, and how many bytes these have.
-type blobsPage struct {
-	from   uint64
-	leaves int
-	bytes  uint64
-}
-
-// A blobSet is hashes of blobs. It keeps a word of each, which nobody can choose to be that of another: a seed of its own makes them.
-type blobSet struct {
-	seed  maphash.Seed
-	words []uint64 // in order and each once, when all are there
-}
-
-func (s *blobSet) add(h entry.Hash) { s.words = append(s.words, maphash.Comparable(s.seed, h)) }
-
-func (s *blobSet) finish() {
-	slices.Sort(s.words)
-	s.words = slices.Compact(s.words)
-}
-
-// find is a blob's place among them.
-func (s *blobSet) find(h entry.Hash) (int, bool) {
-	return slices.BinarySearch(s.words, maphash.Comparable(s.seed, h))
 }
 
 // A TrackSummary is one track, every link and signature of it checked.
@@ -116,7 +90,7 @@ func (r *Reader) ReadStream(ctx context.Context, session string, covering Coveri
 	if covering == nil {
 		covering = func(ctx context.Context, _ uint64) (trust.Checkpoint, error) { return r.Checkpoint(ctx) }
 	}
-	s := &stream{reader: r, covering: covering, give: f, sum: &SessionSummary{Session: session, blobs: blobSet{seed: maphash.MakeSeed()}}}
+	s := &stream{reader: r, covering: covering, give: f, sum: &SessionSummary{Session: session, blobs: newBlobSet()}}
 	for from := uint64(0); ; {
 		page, err := r.page(ctx, session, from, streamPage)
 		if err != nil {
@@ -184,21 +158,6 @@ func (s *stream) take(from uint64, leaves []wire.Leaf) error {
 		s.held = append(s.held, x)
 	}
 	return nil
-}
-
-// plan puts a leaf on a page of those whose blobs are read together.
-func (s *SessionSummary) plan(x Recorded) {
-	size := uint64(0)
-	for _, b := range x.Entry.Blobs {
-		size += b.Size
-	}
-	n := len(s.pages)
-	if n == 0 || s.pages[n-1].leaves == maxPageLeaves || s.pages[n-1].bytes+size > maxPageBytes {
-		s.pages = append(s.pages, blobsPage{x.Index, 1, size})
-		return
-	}
-	s.pages[n-1].leaves++
-	s.pages[n-1].bytes += size
 }
 
 // pass checks what is held and gives it on, in order: what a checkpoint covers, and what waits for none any more.
