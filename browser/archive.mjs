@@ -17,7 +17,7 @@ export class FormatError extends Error {
   }
 }
 
-const notHere = 'not the byte that stands here in an intact bundle';
+export const notHere = 'not the byte that stands here in an intact bundle';
 
 /** A Writer appends little-endian numbers. */
 class Writer {

@@ -1,7 +1,7 @@
 // Reading a bundle (docs/spec/evidence.md): the files of the archive, in their order and spelling. Nothing here is verified
 // but that it is the one form of what it says.
 
-import { closed, content, FormatError, sectionAt } from './archive.mjs';
+import { closed, content, FormatError, notHere, sectionAt } from './archive.mjs';
 import { binary, canonicalBase64, cut } from './bytes.mjs';
 import { limits, originPattern, sessionPattern } from './entry.mjs';
 
@@ -110,7 +110,7 @@ class Reader {
     if (typeof out === 'string') throw new FormatError('steno-evidence', section.start, out);
     const again = written(out);
     const at = Array.from(again).findIndex((c, i) => c !== text[i]);
-    if (at >= 0) throw new FormatError('steno-evidence', section.start + at, 'not what stands here in the one spelling');
+    if (at >= 0) throw new FormatError('steno-evidence', section.start + at, notHere);
     if (again.length !== text.length) throw new FormatError('steno-evidence', section.start + again.length, 'bytes too many');
     return out;
   }
@@ -121,7 +121,7 @@ class Reader {
     const hashes = [];
     for (let at = 0; at < bytes.length; at += hashLine) {
       const h = bytes[at + hashLine - 1] === 0x0a ? hashOf(binary(bytes.subarray(at, at + hashLine - 1))) : null;
-      if (h === null) throw new FormatError('tree', section.start + at, `hash ${hashes.length} is not 32 bytes in canonical base64 and a line feed`);
+      if (h === null) throw new FormatError('tree', section.start + at, 'not a hash of 32 bytes in canonical base64 and a line feed');
       hashes.push(h);
     }
     this.pass();
@@ -176,7 +176,8 @@ function hashOf(line) {
 /** readManifest takes what a manifest says, or tells what is wrong. That it says it in its one spelling is seen by writing it again. */
 function readManifest(text) {
   const lines = text.replace(/\n$/, '').split('\n');
-  if (/^steno\/evidence\/v[12]$/.test(lines[0])) return 'made by a version before the first release; export it again';
+  if (/^steno\/evidence\/v[12]$/.test(lines[0])) return `${lines[0]}: made by a version before the first release; export it again`;
+  if (lines[0].startsWith('steno/evidence/v') && lines[0] !== format) return `of a format that this verifier does not know, which is ${format}`;
   if (lines[0] !== format) return `does not begin with "${format}"`;
   if (lines.length < 2) return 'no origin';
   const out = { origin: lines[1], sessions: [], range: null, pending: [] };
@@ -188,7 +189,7 @@ function readManifest(text) {
       const [from, to] = cut(value, ' ');
       if (![from, to].every((n) => /^[0-9]{1,1000}$/.test(n) && BigInt(n) < 2n ** 64n)) return 'range is not FROM and TO in decimal';
       out.range = { from: BigInt(from), to: BigInt(to) };
-    } else return 'a line begins with none of session, range, pending';
+    } else return 'line begins with none of session, range, pending';
   }
   return out;
 }
@@ -202,18 +203,27 @@ function written(m) {
 function checkManifest({ origin, sessions, range, pending }) {
   if (!originPattern.test(origin)) return 'no origin';
   if ((sessions.length === 0 && range === null) || sessions.length > most.sessions) return `${sessions.length} sessions, 1 to ${most.sessions} are allowed`;
-  if (!ascending(sessions, (a, b) => a < b) || !sessions.every((s) => sessionPattern.test(s))) return 'sessions are not names in ascending order, each once';
-  if (range !== null && (range.from >= range.to || range.to > maxIndex)) return 'range is not ascending, or more than a log can have';
-  if (!ascending(pending, (a, b) => a < b) || !pending.every((p) => p === 'time' || p === 'witnesses')) return 'pending is not of time, witnesses, in this order, each once';
+  for (const [i, s] of sessions.entries()) {
+    if (!sessionPattern.test(s)) return `session ${i}: not a session's name`;
+    if (i > 0 && sessions[i - 1] >= s) return `session ${i}: not in ascending order, each once`;
+  }
+  if (range !== null && (range.from >= range.to || range.to > maxIndex)) return `range from ${range.from} to ${range.to}: not ascending, or more than a log can have`;
+  if (!pending.every((p, i) => (p === 'time' && i === 0) || (p === 'witnesses' && pending[i - 1] !== p))) return 'pending is not of time, witnesses, in this order, each once';
   return '';
 }
 
-const ascending = (list, less) => list.every((x, i) => i === 0 || less(list[i - 1], x));
+const hasPlace = (d) => d.event < limits.events && d.slot.length <= 100 && /^[a-z_]+(?:\/[a-z_]+)*$/.test(d.slot);
 
 function checkOrder(b) {
-  for (const dir of ['leaves', 'anchors', 'public', 'blobs', 'disclosed']) {
-    if (!ascending(b[dir], (x, y) => x.order < y.order)) return `${dir} are not in ascending order, each once`;
+  const all = [
+    [b.leaves, (l) => `leaf ${l.index}`], [b.anchors, (a) => `anchor ${a.index}`], [b.public, (p) => `public blob ${p.hex}`], [b.blobs, (s) => `blob ${s.hex}`],
+    [b.disclosed, (d) => `disclosure of leaf ${d.index}`],
+  ];
+  for (const [rows, what] of all) {
+    for (let i = 0; i < rows.length; i++) {
+      if (rows === b.disclosed && !hasPlace(rows[i])) return `${what(rows[i])}: no event or slot`;
+      if (i > 0 && rows[i - 1].order >= rows[i].order) return `${what(rows[i])}: not in ascending order, each once`;
+    }
   }
-  const bad = b.disclosed.find((d) => d.event >= limits.events || d.slot.length > 100 || !/^[a-z_]+(?:\/[a-z_]+)*$/.test(d.slot));
-  return bad === undefined ? '' : `disclosure of leaf ${bad.index}: no event or slot`;
+  return '';
 }

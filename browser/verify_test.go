@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -147,6 +148,31 @@ func TestPINNED_verdictsAreThoseOfTheGoVerifier(t *testing.T) {
 		}
 	}
 	t.Log(len(cases), "cases:", seen)
+}
+
+// TestArchivesAreRefusedInTheSameWords, but for what is wrong with a name in a manifest.
+func TestArchivesAreRefusedInTheSameWords(t *testing.T) {
+	cases := slices.DeleteFunc(verifiertest.Cases(t), func(c verifiertest.Case) bool { return !c.Form || strings.HasPrefix(c.Name, "form: manifest") })
+	bundleOf := func(report []byte) evidence.Check {
+		var r evidence.Report
+		if err := json.Unmarshal(report, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Checks[0]
+	}
+	for i, js := range reportsOf(t, cases) {
+		tr, err := trust.Parse(cases[i].Trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := evidence.VerifyReader(bytes.NewReader(cases[i].Bundle), int64(len(cases[i].Bundle)), tr, evidence.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(bundleOf(r.JSON()), bundleOf(js)); diff != "" {
+			t.Errorf("%s: Go and JavaScript differ:\n%s", cases[i].Name, diff)
+		}
+	}
 }
 
 // TestPINNED_anyChangedBitIsTheSameToBoth changes a bundle at random, by a fixed seed: half of the changes in the file, half in

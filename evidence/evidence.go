@@ -223,10 +223,10 @@ func compareDisclosed(a, b Disclosed) int {
 func checkBlobs(what string, blobs []Blob, most int) error {
 	for i, blob := range blobs {
 		if i > 0 && slices.Compare(blobs[i-1].SHA256[:], blob.SHA256[:]) >= 0 {
-			return fmt.Errorf("%s %x: not in ascending order, each once", what, blob.SHA256)
+			return fmt.Errorf("%s %x: not in ascending order, each once", what, blob.SHA256[:])
 		}
 		if blob.Size() > int64(most) {
-			return fmt.Errorf("%s %x: of %d bytes, at most %d", what, blob.SHA256, blob.Size(), most)
+			return fmt.Errorf("%s %x: of %d bytes, at most %d", what, blob.SHA256[:], blob.Size(), most)
 		}
 	}
 	return nil

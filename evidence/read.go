@@ -305,7 +305,7 @@ func (rd *reader) disclosed(s *section) error {
 		event, err := strconv.ParseUint(parts[1], 10, 16)
 		d.Event, d.Slot = int(event), rd.slot(parts[2])
 		d.Index, ok = parseIndex(parts[0], "")
-		ok = ok && err == nil && d.name() == s.name
+		ok = ok && err == nil && len(parts[1]) == 3 && d.name() == s.name
 	}
 	if !ok {
 		return s.misnamed("disclosed/INDEX-EVENT-SLOT.json")

@@ -111,7 +111,7 @@ func (m *maker) forms() {
 	for _, name := range []string{"leaf/1", "leaf/0000000000000000000x", "leaf/99999999999999999999", "leaf/00000000000000000001/x", "anchor/00000000000000000001/note",
 		"proof/00000000000000000001.tlog-proof", "blob/" + strings.Repeat("A", 64), "blob/x", "disclosed/00000000000000000001-000-x.json", "disclosed/00000000000000000001-999-x.json",
 		"disclosed/00000000000000000001-000-X.json", "disclosed/00000000000000000001-000-.json", "disclosed/00000000000000000001-000-a..b.json", "disclosed/x.json", "trust2", "custody/1",
-		"disclosed/00000000000000000001-000-" + strings.Repeat("x", 101) + ".json", "disclosed/00000000000000000001-000-a/b.json", "disclosed/00000000000000000001--00-a.json"} {
+		"disclosed/00000000000000000001-000-" + strings.Repeat("x", 101) + ".json", "disclosed/00000000000000000001-000-a/b.json", "disclosed/00000000000000000001--00-a.json", "disclosed/00000000000000000001-1000-a.json"} {
 		files := unpack(m.t, whole)
 		i := at(files, strings.SplitAfter(name, "/")[0])
 		if i < 0 {
