@@ -52,7 +52,6 @@ const (
 	maxPublic     = payload.MaxBlob
 	maxDisclosure = 256 << 20
 	maxNameLength = 200
-	maxFixed      = 7 // files with a name of their own
 )
 
 // A Bundle is the contents of an evidence file.
