@@ -156,30 +156,40 @@ func TestMakeCutsNoTime(t *testing.T) {
 	}
 }
 
-func TestQuorumTimeIsWhenTheQuorumWasMade(t *testing.T) {
+// TestQuorumTimes: by when a quorum had cosigned, and before when it had not. One witness of three can put the first ahead and the second
+// back, and no more.
+func TestQuorumTimes(t *testing.T) {
 	w := newWorld()
-	tr := w.make(nil)
 	c := checkpoint.Checkpoint{Origin: origin, Size: 7, Root: [32]byte{1}}
-	at := func(seconds int64, witness string) []byte {
-		s := w.w[witness]
-		return checkpoint.SignatureLine(s.Name(), s.KeyHash(), must(s.SignAt([]byte(c.Text()), time.Unix(seconds, 0))))
-	}
 	log := checkpoint.SignatureLine(w.log.Name(), w.log.KeyHash(), must(w.log.Sign([]byte(c.Text()))))
-	open := func(tr *trust.Trust, lines ...[]byte) (uint64, bool) {
-		b := append([]byte(c.Text()+"\n"), log...)
-		return tr.QuorumTime(must(tr.OpenCheckpoint(append(b, bytes.Join(lines, nil)...))))
-	}
-	if got, ok := open(tr, at(900, "w1"), at(100, "w2"), at(300, "w3")); !ok || got != 300 {
-		t.Errorf("three: %d %v", got, ok)
-	}
-	if got, ok := open(tr, at(900, "w1"), at(100, "w2")); !ok || got != 900 {
-		t.Errorf("two: %d %v", got, ok)
-	}
-	if got, ok := open(tr, at(100, "w2")); ok {
-		t.Errorf("one: %d", got)
+	of := func(lines ...string) *trust.Trust {
+		return w.make(func(c *trust.Config) { c.Policy = w.policy(append([]string{"w:w1", "w:w2", "w:w3"}, lines...)...) })
 	}
 	none := w.make(func(c *trust.Config) { c.Operators, c.Policy = nil, w.policy("quorum none") })
-	if got, ok := open(none); ok {
-		t.Errorf("no quorum: %d", got)
+	any, two, all := of("group q any w1 w2 w3", "quorum q"), of("group q 2 w1 w2 w3", "quorum q"), of("group q all w1 w2 w3", "quorum q")
+	for _, e := range []struct {
+		name        string
+		trust       *trust.Trust
+		times       map[string]int64
+		since, time uint64 // 0 if there is none
+	}{
+		{"two of three", two, map[string]int64{"w1": 900, "w2": 100, "w3": 300}, 300, 300},
+		{"two of two", two, map[string]int64{"w1": 900, "w2": 100}, 100, 900},
+		{"one of two", two, map[string]int64{"w2": 100}, 0, 0},
+		{"all of three", all, map[string]int64{"w1": 900, "w2": 100, "w3": 300}, 100, 900},
+		{"one, and more later", any, map[string]int64{"w1": 900, "w2": 100, "w3": 300}, 100, 100},
+		{"no quorum", none, map[string]int64{"w1": 900}, 0, 0},
+	} {
+		b := append([]byte(c.Text()+"\n"), log...)
+		for name, seconds := range e.times {
+			s := w.w[name]
+			b = append(b, checkpoint.SignatureLine(s.Name(), s.KeyHash(), must(s.SignAt([]byte(c.Text()), time.Unix(seconds, 0))))...)
+		}
+		cp := must(e.trust.OpenCheckpoint(b))
+		since, begun := e.trust.QuorumSince(cp)
+		at, ok := e.trust.QuorumTime(cp)
+		if since != e.since || at != e.time || ok != (e.time != 0) || begun != ok {
+			t.Errorf("%s: since %d %v, by %d %v", e.name, since, begun, at, ok)
+		}
 	}
 }
