@@ -3,8 +3,8 @@
 // judged from the newest to the oldest, each by what later ones prove of it. No clock is asked. Times are nanoseconds since 1970.
 
 import { binary, canonicalBase64, compare, hexOf } from './bytes.mjs';
-import { openCheckpoint, quorumTime, witnessTime } from './checkpoint.mjs';
-import { contradiction, contradictionText, instant, notAfter, notBefore, quorumWord, tokenWord } from './clocks.mjs';
+import { openCheckpoint, quorumTimes, witnessTime } from './checkpoint.mjs';
+import { Doubt, Words, contradictionText, instant, notAfter, notBefore, quorumWord, sides, tokenWord } from './clocks.mjs';
 import { Refused } from './cms.mjs';
 import { sha256 } from './crypt.mjs';
 import { Refusal, parseCheckpoint, readNote } from './keys.mjs';
@@ -20,18 +20,10 @@ const byPins = ['absent', 'unpinned', 'window', 'compromised', 'chain', 'policy'
 /** isFault tells whether no verifier could count a token that is refused for a reason. */
 export const isFault = (reason) => !byPins.includes(reason);
 
-/** oneVoice tells whether two tokens hang on one key: whoever holds that could have made the two. */
-const oneVoice = (a, b) => a.report.authority === b.report.authority || a.token.keys.some((k) => b.token.keys.includes(k));
-
-/** timeOf is when a quorum had cosigned, in seconds since 1970, or null: by what was checked, or as if the rest were right, too. */
-const timeOf = (h, unchecked) => (unchecked ? h.unchecked : h.quorum);
-
-const isThere = (x) => x !== null;
-
 /** Anchors judges what was stamped. */
 export class Anchors {
   constructor(v) {
-    Object.assign(this, { v, stamped: [], heads: [], good: new Map(), absent: 0, here: 0, unlisted: 0, places: null, words: [], uncertain: false });
+    Object.assign(this, { v, stamped: [], heads: [], good: new Map(), absent: 0, here: 0, unlisted: 0, places: null, heard: null, doubt: null });
   }
 
   /** note takes an anchor event whose entry was verified. */
@@ -69,6 +61,7 @@ export class Anchors {
     for (let i = 0; i < judged.length; i++) this.settle(this.stamped[i], await judged[i]);
     this.stamped.sort((a, b) => compare(b.report.index, a.report.index));
     this.stamped.forEach((s, i) => s.report.counts && this.succeed(s, this.stamped.slice(0, i)));
+    this.disorder();
     this.stamped.sort((a, b) => compare(a.report.index, b.report.index) || compare(a.where.event, b.where.event));
     this.v.pass('anchors', this.stamped.filter((s) => s.report.counts).length);
     this.v.report.anchors = this.stamped.map((s) => s.report);
@@ -117,7 +110,7 @@ export class Anchors {
   head(opened, size, index) {
     const { trust } = this.v;
     const good = opened.err === null;
-    this.heads.push({ size, index, quorum: good ? quorumTime(trust, opened) : null, unchecked: good || opened.open ? quorumTime(trust, opened, true) : null });
+    this.heads.push({ size, index, quorum: good ? quorumTimes(trust, opened) : null, unchecked: good || opened.open ? quorumTimes(trust, opened, true) : null });
   }
 
   /** token judges a token by itself: it gives what the token says, or why it does not count. */
@@ -183,41 +176,26 @@ export class Anchors {
     refuse('order', detail);
   }
 
-  /** counting lists the tokens that count; with unchecked, also those that this page can't judge. */
-  counting(unchecked) {
-    return this.stamped.filter(({ report, token }) => report.counts || (unchecked && report.reason === notChecked && token !== null));
-  }
-
-  /** bounds are what the brackets of leaves from first to last rest on. */
-  bounds(first, last, unchecked) {
-    const tokens = this.counting(unchecked);
-    const out = { below: null, covering: [], after: null, before: null };
-    for (const s of tokens) if (s.report.index < first && (out.below === null || notBefore(s) > notBefore(out.below))) out.below = s;
-    const over = tokens.filter((s) => s.report.size > last).sort((a, b) => compare(notAfter(a), notAfter(b)));
-    for (const s of over) if (!out.covering.some((o) => oneVoice(o, s))) out.covering.push(s);
-    // The anchors' leaves hold the hash of what witnesses signed: what stands above was logged after it.
-    for (const h of this.heads) {
-      const time = timeOf(h, unchecked);
-      if (time === null) continue;
-      if (h.index !== null && h.index < first && (out.after === null || time > timeOf(out.after, unchecked))) out.after = h;
-      else if (h.size > last && (out.before === null || time < timeOf(out.before, unchecked))) out.before = h;
+  /** disorder says where a token that this page can't judge, and another, would contradict each other if both are right. */
+  disorder() {
+    const told = this.unchecked() === 0 ? [] : this.stamped.filter((s) => s.token !== null && (s.report.counts || s.report.reason === notChecked));
+    for (const [i, s] of told.entries()) {
+      const by = told.slice(0, i).find((l) => l.report.size > s.report.index && notBefore(s) > notAfter(l) && !(s.report.counts && l.report.counts));
+      if (by === undefined) continue;
+      this.v.find('anchors', 'not-checked', s.where, `the token of ${s.report.authority} would contradict the later one of ${by.report.authority}, at leaf ${by.report.index}, `
+        + 'which covers it, and this page can judge no more than one of them');
     }
-    return out;
   }
 
-  /** contradiction is what speaks against one of the clocks that bound leaves, or null. */
-  contradiction({ below, covering, after, before }, unchecked) {
-    const quorum = (h) => quorumWord(h, timeOf(h, unchecked));
-    const lower = [...[below].filter(isThere).map(tokenWord), ...[after].filter(isThere).map(quorum)];
-    const upper = [...covering.map(tokenWord), ...[before].filter(isThere).map(quorum)];
-    return contradiction(lower, upper, this.words[unchecked ? 1 : 0]);
-  }
-
-  /** hear takes in what tokens and quorums say that count, and what else they may. */
+  /** hear takes in what tokens and quorums say that count, and what those say that this page can't judge. */
   hear() {
-    this.uncertain = this.stamped.some((s) => s.report.reason === notChecked) || this.heads.some((h) => h.quorum !== h.unchecked);
-    this.words = [false, true].map((unchecked) => [...this.counting(unchecked).map(tokenWord),
-      ...this.heads.filter((h) => timeOf(h, unchecked) !== null).map((h) => quorumWord(h, timeOf(h, unchecked)))]);
+    const tokens = this.stamped.filter((s) => s.report.counts).map(tokenWord);
+    const unjudged = this.stamped.filter((s) => s.report.reason === notChecked && s.token !== null).map(tokenWord);
+    const quorums = (heads, of) => heads.filter((h) => of(h) !== null).map((h) => quorumWord(h, of(h)));
+    const alike = ({ quorum: a, unchecked: b }) => a !== null && b !== null && a.since === b.since && a.until === b.until;
+    this.heard = new Words([...tokens, ...quorums(this.heads, (h) => h.quorum)]);
+    const more = [...unjudged, ...quorums(this.heads.filter((h) => !alike(h)), (h) => h.unchecked)];
+    if (more.length > 0) this.doubt = new Doubt([...tokens, ...quorums(this.heads.filter(alike), (h) => h.quorum)], more);
   }
 
   /**
@@ -239,26 +217,24 @@ export class Anchors {
 
   /** sessionTime judges the time of a session whose entries stand at leaves from first to last. */
   sessionTime(s, first, last) {
-    const bounds = this.bounds(first, last, false);
+    const bounds = this.heard.bounds(first, last);
     const { below, covering, after, before } = bounds;
     const { stamps } = s.time;
-    const bound = (x, time) => ({ time: instant(time), authority: x.report.authority, anchor_index: x.report.index });
-    if (below !== null) s.time.not_before = bound(below, notBefore(below));
-    s.time.authorities = covering.map((c) => c.report.authority).sort();
-    const seen = (h) => h && { time: witnessTime(h.quorum), size: h.size };
-    if (after !== null || before !== null) s.time.witnessed = { not_before: seen(after), not_after: seen(before) };
+    const bound = (w, time) => ({ time: instant(time), authority: w.authority, anchor_index: w.index });
+    if (below !== null) s.time.not_before = bound(below, below.from);
+    s.time.authorities = covering.map((c) => c.authority).sort();
+    const seen = (w, time) => w && { time: witnessTime(w.seconds[time]), size: w.size };
+    if (after !== null || before !== null) s.time.witnessed = { not_before: seen(after, 'since'), not_after: seen(before, 'until') };
     const nth = covering[Math.max(1, stamps) - 1];
-    if (nth !== undefined) s.time.not_after = { ...bound(nth, notAfter(nth)), size: nth.report.size };
+    if (nth !== undefined) s.time.not_after = { ...bound(nth, nth.to), size: nth.size };
     const unbound = nth === undefined && stamps > 0 ? this.unbound(s.time, last) : null;
-    const certain = s.time.contradiction = this.contradiction(bounds, false);
-    // What this page can't check may be right, and then all that is here may fit, or not.
-    const possible = this.uncertain ? this.contradiction(this.bounds(first, last, true), true) : certain;
+    const heard = s.time.contradiction = this.heard.contradiction(sides(bounds));
+    const { found, certain } = this.doubt?.contradiction(first, last) ?? { found: heard, certain: heard !== null };
     const where = { session: s.session, index: last };
-    if (certain !== null || possible !== null) {
-      const words = contradictionText(certain ?? possible);
-      const outcome = certain !== null && possible !== null ? 'unmet' : 'not-checked';
+    if (heard !== null || found !== null) {
+      const words = contradictionText(found ?? heard);
       // Whatever is demanded, and whatever the file waits for: nothing that comes later mends it.
-      this.v.find('time', outcome, where, unbound === null ? words : `${words}; ${unbound.words}`);
+      this.v.find('time', certain ? 'unmet' : 'not-checked', where, unbound === null ? words : `${words}; ${unbound.words}`);
     } else if (unbound?.possible) this.v.find('time', 'not-checked', where, unbound.words);
     else if (unbound !== null) this.v.unmet('time', where, unbound.words, this.stampedBy(last) < stamps);
     else if (nth !== undefined) this.v.pass('time');

@@ -1,6 +1,6 @@
 // What the pinned policy makes of a checkpoint: see package trust, OpenCheckpoint.
 
-import { utf8 } from './bytes.mjs';
+import { compare, utf8 } from './bytes.mjs';
 import { Refusal, openNote, parseCheckpoint, typeNames, types } from './keys.mjs';
 import { satisfied } from './policy.mjs';
 import { windowRefusal } from './trust.mjs';
@@ -106,14 +106,16 @@ function names(cosigned, not) {
 }
 
 /**
- * quorumTime is when the witnesses that policy demands had all cosigned, by their clocks in seconds since 1970; or null. With unchecked,
- * as if what was not checked were right.
+ * quorumTimes are by when the witnesses that policy demands had all cosigned, by their clocks in seconds since 1970, and since when they
+ * had, as package trust has both; or null. With unchecked, as if what was not checked were right.
  */
-export function quorumTime(t, cp, unchecked = false) {
+export function quorumTimes(t, cp, unchecked = false) {
   const list = unchecked ? cp.every : cp.cosigned;
   if (!t.needsWitnesses() || !(cp.witnessed || (unchecked && cp.open))) return null;
-  const times = list.map((c) => c.time).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return times.find((at) => satisfied(t.policy, (w) => list.some((c) => c.witness === w && c.time <= at))) ?? null;
+  const times = list.map((c) => c.time).sort(compare);
+  const met = (counts) => satisfied(t.policy, (w) => list.some((c) => c.witness === w && counts(c)));
+  const until = times.find((at) => met((c) => c.time <= at));
+  return until === undefined ? null : { since: times.findLast((at) => at <= until && met((c) => c.time >= at)), until };
 }
 
 /** lastSecond is the last that can be written: 9999-12-31T23:59:59Z. Whatever later time a witness claims is taken for it. */

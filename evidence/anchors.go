@@ -14,6 +14,7 @@ import (
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/entry"
 	"github.com/stenolog/steno/timestamp"
+	"github.com/stenolog/steno/trust"
 )
 
 // External time. An anchor event of the log holds a time-stamp token over a checkpoint, that is over all leaves below its size;
@@ -45,9 +46,9 @@ type stamped struct {
 
 // A head is a checkpoint that was stamped and belongs to the bundle's tree.
 type head struct {
-	size, index uint64 // index of the leaf that names it
-	quorum      uint64 // when the quorum of witnesses had cosigned it
-	witnessed   bool
+	size, index   uint64 // index of the leaf that names it
+	since, quorum uint64 // before when a quorum of witnesses had not cosigned it, and when one had
+	witnessed     bool
 }
 
 // anchors judges what was stamped.
@@ -192,10 +193,16 @@ func (v *verification) stampedCheckpoint(a *Anchor, cp stampedNote, events []*st
 	// What witnesses saw is a second bracket, that hangs on no authority. Whether log and witnesses signed as is demanded is
 	// no matter to the first: the root was proven above.
 	if cp, err := v.t.OpenCheckpoint(a.Note); err == nil {
-		h.quorum, h.witnessed = v.t.QuorumTime(cp)
+		h.cosigned(v.t, cp)
 	}
 	v.heads = append(v.heads, h)
 	return nil
+}
+
+// cosigned notes when a quorum of witnesses had cosigned it, if they have.
+func (h *head) cosigned(t *trust.Trust, cp trust.Checkpoint) {
+	h.quorum, h.witnessed = t.QuorumTime(cp)
+	h.since, _ = t.QuorumSince(cp)
 }
 
 // openNote reads a checkpoint without a look at its signatures.

@@ -1,18 +1,16 @@
 package evidence
 
 import (
-	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
+
+	"github.com/stenolog/steno/trust"
 )
 
 // Whether the clocks can all be right. What came first is proven, whatever a clock says: an anchor's leaf, and what it holds, came before
 // every checkpoint that covers it, and cosignatures came before a token over the note in which they stand.
-
-// clockTolerance is how much earlier something may be said to be than what came before it. Cosignatures state whole seconds, and not how
-// exact their clock is.
-const clockTolerance = 60 * time.Second
 
 // noLeaf is the index of what stands in no leaf of the file.
 const noLeaf = math.MaxUint64
@@ -29,8 +27,8 @@ func (s *stamped) word() clockWord {
 }
 
 func (h *head) word() clockWord {
-	at := time.Unix(int64(min(h.quorum, lastSecond)), 0)
-	return clockWord{h.index, h.size, "", at, at}
+	at := func(seconds uint64) time.Time { return time.Unix(int64(min(seconds, lastSecond)), 0) }
+	return clockWord{h.index, h.size, "", at(h.since), at(h.quorum)}
 }
 
 // precedes tells whether it is proven that w was there before o was made.
@@ -38,19 +36,38 @@ func (w clockWord) precedes(o clockWord) bool {
 	return w.index < o.size || w.index == o.index && w.authority == "" && o.authority != ""
 }
 
-// clockWords are all that count.
-func (v *verification) clockWords() (all []clockWord) {
+// A hearing is all that clocks say that count. What it costs to find what contradicts a word is spent once for each, however many sessions
+// are bound by it.
+type hearing struct {
+	stamped []*stamped // that count, those that bound the earliest first
+	words   []clockWord
+	against map[clockWord]*Contradiction
+}
+
+func (v *verification) hear() {
+	v.heard = hearing{against: map[clockWord]*Contradiction{}}
 	for _, s := range v.stamped {
 		if s.Counts {
-			all = append(all, s.word())
+			v.heard.stamped = append(v.heard.stamped, s)
+			v.heard.words = append(v.heard.words, s.word())
 		}
 	}
+	slices.SortStableFunc(v.heard.stamped, func(a, b *stamped) int { return a.token.NotAfter().Compare(b.token.NotAfter()) })
 	for i := range v.heads {
 		if h := &v.heads[i]; h.witnessed {
-			all = append(all, h.word())
+			v.heard.words = append(v.heard.words, h.word())
 		}
 	}
-	return all
+}
+
+// contradicting is what speaks against a word.
+func (h *hearing) contradicting(w clockWord) *Contradiction {
+	c, known := h.against[w]
+	if !known {
+		c = contradicted([]clockWord{w}, h.words)
+		h.against[w] = c
+	}
+	return c
 }
 
 // A Contradiction is what two clocks say that can't both be right: what came first was not there before a time, and what came after it was
@@ -83,11 +100,11 @@ func contradicted(words, others []clockWord) *Contradiction {
 		for i := range others {
 			o := &others[i]
 			switch {
-			case w.precedes(*o) && w.notBefore.After(o.notAfter.Add(clockTolerance)):
+			case w.precedes(*o) && w.notBefore.After(o.notAfter.Add(trust.ClockTolerance)):
 				if second == nil || o.notAfter.Before(second.notAfter) {
 					second = o
 				}
-			case o.precedes(w) && o.notBefore.After(w.notAfter.Add(clockTolerance)):
+			case o.precedes(w) && o.notBefore.After(w.notAfter.Add(trust.ClockTolerance)):
 				if first == nil || o.notBefore.After(first.notBefore) {
 					first = o
 				}
@@ -107,7 +124,15 @@ func contradicted(words, others []clockWord) *Contradiction {
 // a bracket.
 func (v *verification) contradiction(b bounds) *Contradiction {
 	lower, upper := b.words()
-	return cmp.Or(contradicted(lower, upper), contradicted(lower, v.words), contradicted(upper, v.words))
+	if c := contradicted(lower, upper); c != nil {
+		return c
+	}
+	for _, w := range slices.Concat(lower, upper) {
+		if c := v.heard.contradicting(w); c != nil {
+			return c
+		}
+	}
+	return nil
 }
 
 func (b bounds) words() (lower, upper []clockWord) {

@@ -58,7 +58,8 @@ type clockVectors struct {
 }
 
 const clockAbout = "Whether the clocks contradict each other by which a session is bound whose entries stand at the leaves from first to last. " +
-	"Tokens are those that count, quorums the checkpoints here that have one, with the leaf of their anchor, or null; both by ascending leaf."
+	"Tokens are those that count, quorums the checkpoints here that have one, with the leaf of their anchor, or null, the time since when a quorum has cosigned, and the " +
+	"time by which one had; both by ascending leaf."
 
 func clockMade() clockVectors {
 	made := clockVectors{Format: "steno/vectors/evidence-clocks/v1", About: clockAbout}
@@ -67,7 +68,7 @@ func clockMade() clockVectors {
 		return evidence.ClockToken{Index: index, Size: size, Authority: authority, Time: noon.Add(after), AccuracyNS: int64(accuracy)}
 	}
 	quorum := func(index, size uint64, seconds int64) evidence.ClockQuorum {
-		return evidence.ClockQuorum{Index: &index, Size: size, Time: uint64(noon.Unix() + seconds)}
+		return evidence.ClockQuorum{Index: &index, Size: size, Since: uint64(noon.Unix() + seconds), Time: uint64(noon.Unix() + seconds)}
 	}
 	last := func(size uint64, seconds int64) evidence.ClockQuorum {
 		q := quorum(0, size, seconds)
@@ -96,6 +97,13 @@ func clockMade() clockVectors {
 	add("the stamped note below the session", tokens(token(9, 8, "one.example", -time.Hour, 0), token(30, 21, "one.example", time.Hour, 0)), quorum(9, 8, 0), quorum(30, 21, 3600), last(31, 3600))
 	add("witnesses, 60 s", nil, quorum(9, 5, 60), last(21, 0))
 	add("witnesses, 61 s", nil, quorum(9, 5, 61), last(21, 0))
+	apart := func(q evidence.ClockQuorum, since int64) evidence.ClockQuorum {
+		q.Since = uint64(noon.Unix() + since)
+		return q
+	}
+	add("witnesses, of whom too few for a quorum say that it was later", tokens(token(30, 21, "one.example", 0, 0)), apart(quorum(9, 5, 3600), 60), last(31, 0))
+	add("witnesses, of whom a quorum says that it was later", tokens(token(30, 21, "one.example", 0, 0)), apart(quorum(9, 5, 3600), 61), last(31, 0))
+	add("the latest by which a quorum had not cosigned", nil, apart(quorum(7, 5, 3600), 50), apart(quorum(9, 8, 70), 70), last(41, 0))
 	add("the latest of several", nil, quorum(7, 5, 100), quorum(9, 8, 61), quorum(30, 21, 0), last(41, 20))
 	add("none", nil)
 	add("one checkpoint", nil, last(21, 0))
@@ -103,8 +111,8 @@ func clockMade() clockVectors {
 	add("upper bounds alone", tokens(token(30, 21, "one.example", time.Hour, 0)), quorum(30, 21, 3500), last(31, 3600))
 	add("a contradiction before the session's bounds", tokens(token(3, 2, "one.example", -time.Hour, 0), token(9, 8, "one.example", 0, 0)), quorum(3, 2, -1000), quorum(9, 8, 0), last(21, 10))
 	add("a contradiction after the session's bounds", tokens(token(30, 21, "one.example", 0, 0), token(50, 45, "one.example", time.Hour, 0)), quorum(30, 21, 0), quorum(50, 45, 7200), last(51, 7200))
-	add("beyond the last year", nil, evidence.ClockQuorum{Index: ptrTo(uint64(9)), Size: 5, Time: 1<<63 - 1}, evidence.ClockQuorum{Size: 21, Time: 1<<63 - 2})
-	add("a year that can be written, and one that can't", nil, evidence.ClockQuorum{Index: ptrTo(uint64(9)), Size: 5, Time: 1<<63 - 1}, evidence.ClockQuorum{Size: 21, Time: 253_402_300_738})
+	add("beyond the last year", nil, evidence.ClockQuorum{Index: ptrTo(uint64(9)), Size: 5, Since: 1<<63 - 1, Time: 1<<63 - 1}, evidence.ClockQuorum{Size: 21, Since: 1<<63 - 2, Time: 1<<63 - 2})
+	add("a year that can be written, and one that can't", nil, evidence.ClockQuorum{Index: ptrTo(uint64(9)), Size: 5, Since: 1<<63 - 1, Time: 1<<63 - 1}, evidence.ClockQuorum{Size: 21, Since: 253_402_300_738, Time: 253_402_300_738})
 	return made
 }
 

@@ -41,7 +41,8 @@ type (
 	ClockQuorum struct {
 		Index *uint64 `json:"index"`
 		Size  uint64  `json:"size"`
-		Time  uint64  `json:"time"` // seconds since 1970
+		Since uint64  `json:"since"` // of a quorum: seconds since 1970, at most time
+		Time  uint64  `json:"time"`
 	}
 )
 
@@ -53,12 +54,12 @@ func ContradictionOf(tokens []ClockToken, quorums []ClockQuorum, first, last uin
 			token: timestamp.Token{Time: t.Time, Accuracy: time.Duration(t.AccuracyNS)}})
 	}
 	for _, q := range quorums {
-		h := head{size: q.Size, index: noLeaf, quorum: q.Time, witnessed: true}
+		h := head{size: q.Size, index: noLeaf, since: q.Since, quorum: q.Time, witnessed: true}
 		if q.Index != nil {
 			h.index = *q.Index
 		}
 		v.heads = append(v.heads, h)
 	}
-	v.words = v.clockWords()
+	v.hear()
 	return v.contradiction(v.bounds(first, last))
 }

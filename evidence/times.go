@@ -12,10 +12,10 @@ import (
 
 // covering lists the tokens that count over a leaf, one of each authority, the earliest first.
 func (v *verification) covering(index uint64) (out []*stamped) {
-	all := slices.DeleteFunc(slices.Clone(v.stamped), func(s *stamped) bool { return !s.Counts || s.Size <= index })
-	slices.SortStableFunc(all, func(a, b *stamped) int { return a.token.NotAfter().Compare(b.token.NotAfter()) })
-	for _, s := range all {
-		if !slices.ContainsFunc(out, func(o *stamped) bool { return o.Authority == s.Authority || o.token.OneVoice(s.token) }) {
+	for _, s := range v.heard.stamped {
+		named := func(o *stamped) bool { return o.Authority == s.Authority }
+		heard := func(o *stamped) bool { return o.token.OneVoice(s.token) } // which takes longer to tell
+		if s.Size > index && !slices.ContainsFunc(out, named) && !slices.ContainsFunc(out, heard) {
 			out = append(out, s)
 		}
 	}
@@ -35,10 +35,10 @@ func (v *verification) below(index uint64) (last *stamped) {
 // times says between which times sessions were logged, whether as many authorities say so as was demanded, and whether the clocks can all be
 // right.
 func (v *verification) times(r *Report) {
-	if at, ok := v.t.QuorumTime(v.cp); ok {
-		v.heads = append(v.heads, head{size: v.cp.Size, index: noLeaf, quorum: at, witnessed: true})
-	}
-	v.words = v.clockWords()
+	h := head{size: v.cp.Size, index: noLeaf}
+	h.cosigned(v.t, v.cp)
+	v.heads = append(v.heads, h)
+	v.hear()
 	for i := range r.Sessions {
 		s := &r.Sessions[i]
 		s.Time.Stamps, s.Time.Authorities = v.t.Stamps(), []string{}
@@ -99,7 +99,7 @@ func (v *verification) bounds(first, last uint64) bounds {
 		h := &v.heads[i]
 		switch {
 		case !h.witnessed:
-		case h.index < first && (b.after == nil || h.quorum > b.after.quorum):
+		case h.index < first && (b.after == nil || h.since > b.after.since):
 			b.after = h
 		case h.size > last && (b.before == nil || h.quorum < b.before.quorum):
 			b.before = h
@@ -110,16 +110,17 @@ func (v *verification) bounds(first, last uint64) bounds {
 
 // witnessed is the bracket by the clocks of witnesses.
 func (b bounds) witnessed() *WitnessedBetween {
-	bound := func(h *head) *WitnessBound {
-		if h == nil {
-			return nil
-		}
-		return &WitnessBound{Time: witnessTime(h.quorum), Size: h.size}
-	}
 	if b.after == nil && b.before == nil {
 		return nil
 	}
-	return &WitnessedBetween{NotBefore: bound(b.after), NotAfter: bound(b.before)}
+	w := &WitnessedBetween{}
+	if h := b.after; h != nil {
+		w.NotBefore = &WitnessBound{Time: witnessTime(h.since), Size: h.size}
+	}
+	if h := b.before; h != nil {
+		w.NotAfter = &WitnessBound{Time: witnessTime(h.quorum), Size: h.size}
+	}
+	return w
 }
 
 // stampedBy counts the pinned authorities of which a token over a leaf is here, whether it counts or not.

@@ -99,7 +99,7 @@ type verification struct {
 	tokensHere   int // of them, with the checkpoint in the file
 	unlisted     int // anchor events that are not among them
 	heads        []head
-	words        []clockWord
+	heard        hearing
 	public       map[entry.Hash]*Blob // that are as they are named
 	absentPublic int                  // public blobs that anchors name
 

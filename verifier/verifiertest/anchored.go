@@ -68,6 +68,19 @@ func (m *maker) anchored() {
 		c.spoil(b)
 		m.add("tampered: "+c.name, l.Prove(b), l.Trust)
 	}
+	m.disordered(one, limited)
+	m.disordered(limited, one)
+}
+
+// disordered has a token that covers a later one, where not every verifier can judge both.
+func (m *maker) disordered(first, then *evidencetest.Authority) {
+	l := evidencetest.NewWith(m.t, origin, evidencetest.Options{})
+	now := entry.Time(evidencetest.Noon).Time()
+	l.Anchor(now.Add(20*time.Second), first)
+	main, _ := Record(l, evidencetest.SessionID(1), 1)
+	l.Anchor(now, then)
+	m.add(fmt.Sprintf("%s after a later token of %s", then.Name, first.Name), l.Evidence(main.ID), l.TrustPinning(0, first, then))
+	m.all[len(m.all)-1].Agree = Nothing
 }
 
 // Tokens are logs with rounds of time stamps, some of them wrong, and trust files that differ in what they say of the authorities.

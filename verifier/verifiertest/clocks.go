@@ -67,6 +67,21 @@ func (c *clocked) record(note []byte, stamped int, by ...*evidencetest.Authority
 	}
 }
 
+// stampApart has it stamped when each witness's clock says a time of its own, and only so many of them have answered.
+func (c *clocked) stampApart(cosigned []int, stamped int, by ...*evidencetest.Authority) {
+	all := c.Witnesses
+	c.Witnesses = nil
+	note := c.Checkpoint()
+	for i, seconds := range cosigned {
+		c.Witnesses = all[i : i+1]
+		c.end(seconds)
+		one := c.Checkpoint()
+		note = append(note, one[bytes.LastIndexByte(bytes.TrimSuffix(one, []byte("\n")), '\n')+1:]...)
+	}
+	c.Witnesses = all
+	c.record(note, stamped, by...)
+}
+
 // end says what the clocks of witnesses say from now on.
 func (c *clocked) end(cosigned int) { c.WitnessClock = at(cosigned) }
 
@@ -197,6 +212,17 @@ func absent(fit func(string, int, func(*clocked)), not func(string, string, func
 		c.Witnesses = all
 		c.end(100)
 	})
+	for _, e := range []struct {
+		name     string
+		cosigned []int
+	}{{"one witness ahead, of two", []int{0, years}}, {"one witness ahead, of three", []int{0, years, 1}}, {"one witness behind, of two", []int{0, -years}}} {
+		fit(e.name, 1, func(c *clocked) {
+			c.stampApart(e.cosigned, 0, c.one)
+			c.session()
+			c.stampApart(e.cosigned, 2, c.one)
+			c.end(3)
+		})
+	}
 	fit("one witness of three", 1, func(c *clocked) {
 		c.session()
 		c.end(0)
@@ -283,6 +309,22 @@ func notHere(fit func(string, int, func(*clocked)), not func(string, string, fun
 			c.trust = c.TrustPinning(0, c.limited)
 		})
 	}
+	not("a quorum of ml-dsa-44 behind one that is none", "the quorum of witnesses on the checkpoint of size 1 says not before", func(c *clocked) {
+		all := []*checkpoint.Signer{c.Witnesses[0], c.Witnesses[2], evidencetest.NewWitness(c.T(), checkpoint.CosignatureMLDSA44, "witness2.example/pq")}
+		c.Witnesses = []*checkpoint.Signer{all[0], all[2]}
+		c.stamp(100, 100, c.stranger)
+		c.Witnesses = all[:2]
+		c.stamp(39, 100, c.stranger)
+		c.Witnesses = []*checkpoint.Signer{all[0], all[2]}
+		c.end(101)
+		forged := c.Checkpoint()
+		forged[len(forged)-10] ^= 'A' ^ 'B'
+		c.record(forged, 101, c.stranger)
+		c.Witnesses = all[:2]
+		c.session()
+		c.end(102)
+		c.trust = c.TrustWith(func(f *trust.Config) { f.Policy, f.Operators = evidencetest.Policy([]string{c.Trust.Log}, all, 2) })
+	})
 	for late, add := range []func(make func(c *clocked)){
 		func(make func(c *clocked)) { fit("a quorum of ml-dsa-44", 0, make) },
 		func(make func(c *clocked)) {
