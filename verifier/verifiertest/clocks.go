@@ -9,6 +9,7 @@ import (
 	"github.com/stenolog/steno/checkpoint"
 	"github.com/stenolog/steno/evidence"
 	"github.com/stenolog/steno/evidence/evidencetest"
+	"github.com/stenolog/steno/timestamp"
 	"github.com/stenolog/steno/trust"
 )
 
@@ -112,6 +113,7 @@ func Clocks(t testing.TB) (cases []Clocked) {
 	}
 	not := func(name, words string, make func(c *clocked)) { add(name, evidence.ExitPolicy, 0, words, make) }
 	edges(fit, not)
+	marked(fit, not)
 	absent(fit, not)
 	demanded(add, not)
 	unjudged := len(cases)
@@ -178,6 +180,34 @@ func edges(fit func(string, int, func(*clocked)), not func(string, string, func(
 		c.record(c.Checkpoint(), 100, c.stranger)
 		c.session()
 		c.end(100)
+	})
+}
+
+// marked are clocks that the trust file says are not to be believed, each with its neighbour of which it does not.
+func marked(fit func(string, int, func(*clocked)), not func(string, string, func(*clocked))) {
+	authority := func(c *clocked) {
+		c.stamp(0, 100, c.one)
+		c.session()
+		c.end(0)
+	}
+	not("an authority that is wrong", "the token of one.example at log index 1 says not before", authority)
+	fit("an authority that is wrong, and marked", 0, func(c *clocked) {
+		authority(c)
+		since := c.one.Authority
+		since.Compromised = at(50)
+		c.trust = c.TrustWith(func(f *trust.Config) { f.Stamps, f.Authorities = 0, []timestamp.Authority{since} })
+	})
+	witnesses := func(c *clocked) {
+		c.stampApart([]int{100, 100, 0}, 0, c.one)
+		c.session()
+		c.end(2)
+	}
+	not("two witnesses of three that are wrong", "the quorum of witnesses on the checkpoint of size 1 says not before", witnesses)
+	fit("two witnesses of three that are wrong, and one is marked", 0, func(c *clocked) {
+		witnesses(c)
+		c.trust = c.TrustWith(func(f *trust.Config) {
+			f.Windows = append(f.Windows, trust.Window{Role: trust.RoleWitness, Key: c.Witnesses[0].Verifier().String(), Until: 100, Compromised: true})
+		})
 	})
 }
 
