@@ -76,8 +76,8 @@ type Config struct {
 	Authorities []Authority // that are asked
 	// Trusted are those that the log's trust file names, asked or not: only their tokens say when an entry was logged.
 	Trusted []timestamp.Authority
-	// Cosigned is when the witnesses that the trust file demands had cosigned a checkpoint, by their clocks; not ok where none are
-	// demanded. Nil: none are.
+	// Cosigned is before when a checkpoint had not all the cosignatures that the trust file demands, by the clocks of as many witnesses as
+	// it takes (trust.QuorumSince); not ok where none are demanded. Nil: none are.
 	Cosigned func(note []byte) (at time.Time, ok bool)
 	Every    time.Duration // between rounds; default DefaultEvery
 	Stamps   int           // how many distinct authorities a bound takes; default 1

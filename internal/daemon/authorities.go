@@ -202,13 +202,13 @@ func newAnchoring(c Config, k *keys, o observers) (*anchoring.Anchoring, error) 
 	})
 }
 
-// cosigned is when the witnesses that are demanded had cosigned a checkpoint, by their clocks.
+// cosigned is before when a checkpoint had not all the cosignatures that are demanded, by the clocks of as many witnesses as it takes.
 func (k *keys) cosigned(note []byte) (at time.Time, ok bool) {
 	cp, err := k.trust.OpenCheckpoint(note)
 	if err != nil {
 		return time.Time{}, false
 	}
-	seconds, ok := k.trust.QuorumTime(cp)
+	seconds, ok := k.trust.QuorumSince(cp)
 	return time.Unix(int64(min(seconds, math.MaxInt64)), 0), ok
 }
 
