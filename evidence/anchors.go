@@ -53,7 +53,7 @@ type head struct {
 
 // anchors judges what was stamped.
 func (v *verification) anchors(r *Report) {
-	before := len(v.findings)
+	before := v.findings.n
 	v.publics()
 	v.stampedCheckpoints()
 	v.tokens()
@@ -72,7 +72,7 @@ func (v *verification) anchors(r *Report) {
 		}
 		r.Anchors = append(r.Anchors, s.AnchorReport)
 	}
-	v.shaken = v.shaken || len(v.findings) > before
+	v.shaken = v.shaken || v.findings.n > before
 }
 
 // anchorEvent notes an anchor event whose entry was verified.

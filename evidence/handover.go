@@ -72,7 +72,7 @@ func (v *verification) shows(where Where, classes []string) {
 
 // custody judges the custody record: by the file, and by what the log said of it before there was a file.
 func (v *verification) custody(r *Report) {
-	before, where := len(v.findings), Where{File: fileCustody}
+	before, where := v.findings.n, Where{File: fileCustody}
 	switch {
 	case v.b.Custody == nil:
 		return
@@ -91,8 +91,8 @@ func (v *verification) custody(r *Report) {
 		r.Custody.Index, r.Custody.Principal = &v.events[0].index, string(v.events[0].Principal)
 		v.recorded()
 	}
-	v.findings = append(v.findings, v.shown...)
-	if len(v.findings) == before {
+	v.findings.add(v.shown...)
+	if v.findings.n == before {
 		v.passed[CheckCustody]++
 	}
 }

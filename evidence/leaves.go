@@ -163,11 +163,11 @@ func claimedKey(e *entry.Entry) recorderKey {
 func (v *verification) batch(b readBatch) {
 	accepted := map[uint64]*entry.Entry{}
 	for i := range b.leaves {
-		before := len(v.findings)
+		before := v.findings.n
 		if l := &b.leaves[i]; v.leaf(l) {
 			accepted[l.index] = l.entry
 		}
-		v.shaken = v.shaken || len(v.findings) > before
+		v.shaken = v.shaken || v.findings.n > before
 	}
 	for _, d := range b.disclosed {
 		v.disclosure(d, accepted[d.Index])

@@ -314,7 +314,7 @@ const reportFormat = "steno/report/v1"
 func UnusableReport(err error) Report {
 	r := newReport()
 	r.Error = err.Error()
-	r.conclude(nil, nil)
+	r.conclude(nil, findings{})
 	r.Exit, r.Verdict = ExitUnusable, "unusable"
 	return r
 }
@@ -330,15 +330,15 @@ func (o Outcome) worse(than Outcome) bool {
 }
 
 // conclude fills the checks from what passed and what was found, and draws the verdict.
-func (r *Report) conclude(passed map[CheckID]int, findings []Finding) {
+func (r *Report) conclude(passed map[CheckID]int, found findings) {
 	worst := map[Outcome]bool{}
 	for _, id := range checkOrder() {
 		n, ran := passed[id]
-		c := Check{ID: id, Outcome: NotRun, Passed: n}
+		c := Check{ID: id, Outcome: NotRun, Passed: n, Others: found.others[id]}
 		if ran {
 			c.Outcome = Passed
 		}
-		for _, f := range findings {
+		for _, f := range found.first {
 			if f.Check != id {
 				continue
 			}

@@ -68,7 +68,7 @@ func damaged(err error, t *trust.Trust) Report {
 	if errors.As(err, &format) {
 		f.Where, f.Detail = Where{File: format.File, Offset: &format.Offset}, format.Why
 	}
-	r.conclude(nil, []Finding{f})
+	r.conclude(nil, findings{first: []Finding{f}, n: 1})
 	r.NotChecked = append(r.NotChecked, NotChecked{"everything-else", "the file is not an intact bundle, so nothing in it was judged"})
 	return r
 }
@@ -84,7 +84,7 @@ type verification struct {
 	roots    map[uint64]entry.Hash // that the log had, at the sizes that were stamped, and that recorders were shown, by size
 	seen     seen
 	passed   map[CheckID]int
-	findings []Finding
+	findings findings
 	readErr  error // the file could not be read after all
 	shaken   bool  // something failed, or rests on a compromised key, that all sessions rest on or that can't be told to one
 
@@ -198,7 +198,7 @@ func (v *verification) noteUnread(err error) {
 }
 
 func (v *verification) find(check CheckID, outcome Outcome, where Where, detail string) {
-	v.findings = append(v.findings, Finding{Check: check, Outcome: outcome, Where: where, Detail: detail})
+	v.findings.add(Finding{Check: check, Outcome: outcome, Where: where, Detail: detail})
 }
 
 func (v *verification) checkpoint() bool {
@@ -298,12 +298,12 @@ func (v *verification) systemEntry(l *readLeaf) {
 func (v *verification) judge(r *Report) {
 	for _, id := range v.b.Sessions {
 		s := v.sessions[id]
-		report, findings := s.Judge()
+		report, found := s.Judge()
 		if v.shaken {
 			report.Verdict = VerdictUnproven
 		}
 		r.Sessions = append(r.Sessions, report)
-		v.findings = append(v.findings, findings...)
+		v.findings.add(found...)
 		for id, n := range s.passed {
 			v.passed[id] += n
 		}
