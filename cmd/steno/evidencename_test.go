@@ -52,7 +52,9 @@ func TestAFileGetsItsNameWithoutLinks(t *testing.T) {
 	namesUnfinished(t, filepath.Join(dir, "new"))
 }
 
-func TestAnUnfinishedFileGetsItsName(t *testing.T) { namesUnfinished(t, filepath.Join(t.TempDir(), "new")) }
+func TestAnUnfinishedFileGetsItsName(t *testing.T) {
+	namesUnfinished(t, filepath.Join(t.TempDir(), "new"))
+}
 
 // namesUnfinished writes a file, with and without links: nothing is left beside it, and it takes no other's name.
 func namesUnfinished(t *testing.T, dir string) {
