@@ -22,7 +22,7 @@ test: tools vet ## everything; a missing program fails instead of skipping
 	STENO_NEED_ALL=1 $(GO) test -timeout $(TIMEOUT) $$($(GO) list ./... | grep -E '$(SERIAL)')
 	STENO_NEED_ALL=1 $(GO) test -race -timeout $(TIMEOUT) $$($(GO) list ./... | grep -vE '$(SERIAL)')
 	$(GO) test -race -timeout $(TIMEOUT) -run '$(RACED)' ./evidence
-	cd integration && STENO_NEED_ALL=1 $(GO) test -count=1 -p 1 -timeout $(TIMEOUT) ./...
+	cd integration && STENO_NEED_ALL=1 $(GO) test -count=1 -timeout $(TIMEOUT) ./...
 
 vet: ## format, vet, and staticcheck of what is shipped
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
